@@ -3,7 +3,10 @@
 import csv
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 from bionets.experiment.logging import csv_mirror
 from bionets.experiment.logging.csv_mirror import CsvMirror
 from bionets.experiment.logging.mirrors import Mirror, MirroredRun
+from bionets.experiment.run.checkpoints import AtomicCheckpointIO
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.tasks import CopyFirstInput
 from tests.acceptance.conftest import ROOT, Command, the_run
@@ -48,11 +52,32 @@ def tensorboard_tags(folder: RunFolder) -> tuple[set[str], set[str], list[int]]:
     return {*tags["scalars"]}, {*tags["images"]}, [event.step for event in events.Scalars("val/loss")]
 
 
-def test_several_loggers_record_one_run_and_continue_when_it_is_resumed(cli: Command, workplace: Path) -> None:
+def stop_at_checkpoint(patch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Stops a run after the metrics of an epoch were logged, but before its checkpoint is written."""
+    before = AtomicCheckpointIO.save_checkpoint
+
+    def stop(self: AtomicCheckpointIO, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        if checkpoint["epoch"] == epoch:
+            raise KeyboardInterrupt
+        before(self, checkpoint, path, storage_options)
+
+    patch.setattr(AtomicCheckpointIO, "save_checkpoint", stop)
+
+
+STOPS = pytest.mark.parametrize(
+    "stop",
+    [partial(stop_in_epoch, epoch=2), partial(stop_at_checkpoint, epoch=0), partial(stop_at_checkpoint, epoch=1)],
+)
+
+
+@STOPS
+def test_several_loggers_record_one_run_and_continue_when_it_is_resumed(
+    cli: Command, workplace: Path, stop: Callable[[pytest.MonkeyPatch], None]
+) -> None:
     pytest.importorskip("tensorboard")
     words = (*SMALL, "logger=[tensorboard,csv]", "callbacks.progress=false")
     with pytest.MonkeyPatch.context() as patch:
-        stop_in_epoch(patch, 2)
+        stop(patch)
         assert cli("train", *words).code == 130
     outcome = cli("train", *words)
     assert outcome.code == 0, outcome.error
@@ -81,11 +106,14 @@ def test_the_csv_log_of_a_resumed_run_equals_that_of_an_uninterrupted_run(
     assert part == whole
 
 
-def test_batched_seeds_log_each_epoch_once_despite_an_interruption(cli: Command, workplace: Path) -> None:
+@STOPS
+def test_batched_seeds_log_each_epoch_once_despite_an_interruption(
+    cli: Command, workplace: Path, stop: Callable[[pytest.MonkeyPatch], None]
+) -> None:
     pytest.importorskip("tensorboard")
     words = (*SMALL, "model=brc", "seeds=2", "logger=tensorboard", "callbacks=quiet")
     with pytest.MonkeyPatch.context() as patch:
-        stop_in_epoch(patch, 2)
+        stop(patch)
         assert cli("train", *words).code == 130
     outcome = cli("train", *words)
     assert outcome.code == 0 and "2 seeds at once" in outcome.out, outcome.error
@@ -103,7 +131,7 @@ def test_mlflow_has_one_run_despite_an_interruption(
     assert cli("train", *words, "trainer.fast_dev_run=true").code == 0
     assert not (workplace / "mlruns").exists()
     with pytest.MonkeyPatch.context() as patch:
-        stop_in_epoch(patch, 2)
+        stop_at_checkpoint(patch, 1)
         assert cli("train", *words).code == 130
     outcome = cli("train", *words)
     assert outcome.code == 0, outcome.error

@@ -30,4 +30,4 @@ class CsvMirror(Mirror):
         if folder.last.exists():  # Lightning starts a new file when a run is resumed
             self.logged = read_checkpoint(folder.last)["epoch"] + 1
             keep_epochs_before(folder.metrics_file, self.logged)
-            log_epochs(self.logger, folder.metrics_file)
+            log_epochs(self.logger, folder.metrics_file, range(self.logged))

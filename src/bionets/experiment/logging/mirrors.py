@@ -1,6 +1,6 @@
 """Loggers, which copy a run to other tools, behind one interface."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -156,8 +156,8 @@ def _class(path: str) -> type[Mirror]:
     return found
 
 
-def log_epochs(logger: Logger, metrics_file: Path, first: int = 0) -> None:
-    """Log the epochs of a metrics file from ``first`` on, as during their training."""
+def log_epochs(logger: Logger, metrics_file: Path, epochs: Container[int]) -> None:
+    """Log those of the given epochs that a metrics file holds, as during their training."""
     for epoch, rows in groupby(read_rows(metrics_file), key=lambda row: row.epoch):
-        if epoch >= first:
+        if epoch in epochs:
             logger.log_metrics(*summary(list(rows)))

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from bionets.atomic import write_atomically
@@ -30,11 +32,23 @@ class MlflowMirror(Mirror):
     ) -> None:
         from lightning.pytorch.loggers import MLFlowLogger
 
+        class OnceLogger(MLFlowLogger):
+            """Leaves out values that the run had before it was resumed, which MLflow would store a second time."""
+
+            def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+                new = {name: value for name, value in metrics.items() if (name, step) not in self.before}
+                super().log_metrics(new, step)
+
+            @cached_property
+            def before(self) -> set[tuple[str, int]]:
+                names, client = [] if known is None else self.experiment.get_run(known).data.metrics, self.experiment
+                return {(name, each.step) for name in names for each in client.get_metric_history(known, name)}
+
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3.17 otherwise refuses to write mlruns
         file = run.folder.path / "mlflow.json"
         known = run.folder.mirror_id(file) if file.exists() else None
         where: dict[str, Any] = {} if tracking_uri is None else {"tracking_uri": tracking_uri}
-        self.logger = MLFlowLogger(
+        self.logger = OnceLogger(
             experiment_name,
             run_name=run.title,
             **where,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bionets.experiment.logging.mirrors import Mirror, MirroredRun
+from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.run_folder import RunFolder
 
 
@@ -19,7 +20,12 @@ class TensorBoardMirror(Mirror):
     def __init__(self, run: MirroredRun, flush_secs: int = 120) -> None:
         from lightning.pytorch.loggers import TensorBoardLogger
 
-        self.logger = TensorBoardLogger(run.folder.path, name="", version="tensorboard", flush_secs=flush_secs)
+        last = run.folder.last
+        # A resumed run trains again from this step on: TensorBoard ignores the events that were written before.
+        first = read_checkpoint(last)["global_step"] if last.exists() else 0
+        self.logger = TensorBoardLogger(
+            run.folder.path, name="", version="tensorboard", flush_secs=flush_secs, purge_step=first
+        )
 
     def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
         from matplotlib.image import imread

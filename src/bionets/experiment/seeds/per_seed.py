@@ -56,6 +56,11 @@ class Seed:
         """The first epoch to train."""
         return 0 if self._last is None else self._last["epoch"] + 1
 
+    def epochs_in_checkpoint(self) -> int:
+        """The number of epochs that its checkpoint holds now, as in the checkpoints of all seeds."""
+        file = last_whole(self.folder)
+        return 0 if file is None else read_checkpoint(file)["epoch"] + 1
+
     @cached_property
     def stopped(self) -> bool:
         """Whether its training was stopped early, by `StopAfter` or `StopBelow`."""

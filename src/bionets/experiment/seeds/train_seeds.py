@@ -96,7 +96,8 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
                 has_failed = stopped or seed.error is not None
                 with mirrored(seed.run.values, seed.folder, seed.run.digest, has_failed=has_failed) as mirrors:
                     for mirror in mirrors:
-                        log_epochs(mirror.logger, seed.folder.metrics_file, first=max(begun, mirror.logged))
+                        epochs = range(max(begun, mirror.logged), seed.epochs_in_checkpoint())
+                        log_epochs(mirror.logger, seed.folder.metrics_file, epochs)
         return note_failures(seeds)
 
 
