@@ -299,6 +299,8 @@ def test_a_seed_with_a_non_finite_loss_does_not_change_the_others(
         (("model.dropout=0.3", "model.num_layers=2"), "random"),
         (("seeds=0",), "between 1 and 128"),
         (("trainer.min_steps=3",), "trainer.min_steps"),
+        (("optimizer.name=Adagrad",), "one of the optimizers"),
+        (("schedule.name=ReduceLROnPlateau",), "depends on val/loss"),
         (("model=placed/spatial_linear", "task=multi_image"), "training step of its own"),
         (("accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2"), "one process"),
     ],

@@ -60,6 +60,7 @@ class StackedModels(LightningModule):
             raise UserError(f"model.gradients and trainer.tbptt train one seed at a time; {ONE_BY_ONE}")
         if models[0].spec.lengths:
             raise UserError(f"sequences of different lengths cannot be batched over seeds; {ONE_BY_ONE}")
+        refuse_shared_learning(models[0])
         refuse_tensors_of_one_seed(models)
         self._template = [models[0]]  # in a list, so that it is not a submodule
         self.tasks = list(tasks)
@@ -189,10 +190,7 @@ class StackedModels(LightningModule):
 
     def configure_optimizers(self) -> Any:
         first = self._template[0]
-        monitor = getattr(first.schedule, "monitor", None)
-        if monitor is not None:
-            raise UserError(f"a schedule that depends on {monitor} would couple the seeds; {ONE_BY_ONE}")
-        configured = configure_optimizers(
+        return configure_optimizers(
             self,
             first.optimizer,
             first.schedule,
@@ -200,11 +198,6 @@ class StackedModels(LightningModule):
             without_decay=names_without_decay(first),
             one_group=self.one_group,
         )
-        optimizer = configured["optimizer"] if isinstance(configured, dict) else configured
-        if type(optimizer) not in ELEMENTWISE:
-            names = ", ".join(kind.__name__ for kind in ELEMENTWISE)
-            raise UserError(f"several seeds at once need one of the optimizers {names}; {ONE_BY_ONE}")
-        return configured
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         require_optimizer_state(checkpoint)
@@ -227,6 +220,16 @@ class StackedModels(LightningModule):
         factors = (gradient_clip_val / (norms + 1e-6)).clamp(max=1)
         for gradient in gradients:
             gradient.mul_(factors.view(-1, *(1 for _ in gradient.shape[1:])))
+
+
+def refuse_shared_learning(model: Model) -> None:
+    """Raise UserError if the optimizer or the schedule of a model would make the seeds depend on each other."""
+    monitor = getattr(model.schedule, "monitor", None)
+    if monitor is not None:
+        raise UserError(f"a schedule that depends on {monitor} would couple the seeds; {ONE_BY_ONE}")
+    if model.optimizer is not None and type(model.optimizer(model.parameters())) not in ELEMENTWISE:
+        names = ", ".join(kind.__name__ for kind in ELEMENTWISE)
+        raise UserError(f"several seeds at once need one of the optimizers {names}; {ONE_BY_ONE}")
 
 
 def refuse_tensors_of_one_seed(models: Sequence[Model]) -> None:
