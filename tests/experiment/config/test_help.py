@@ -121,10 +121,29 @@ def test_the_help_page_has_the_configs_of_another_folder(tmp_path: Path, option:
     assert help_page("train", str(ROOT / "configs"), [*words, "paths"]).startswith("paths:")
 
 
+def test_the_choices_of_a_group_that_is_no_key_are_listed_with_their_descriptions(tmp_path: Path) -> None:
+    register(ROOT / "configs")
+    (tmp_path / "sweep").mkdir()
+    comment = "# My search (Who et al.\n# 2020). More.\n#   python train.py\n"
+    (tmp_path / "sweep" / "mine.yaml").write_text(f"# @package _global_\n{comment}")
+    words = ["--config-dir", str(tmp_path), "--help", "sweep", "accelerator"]
+    lines = help_page("train", str(ROOT / "configs"), words).splitlines()
+    choices = {line.partition("#")[0].strip(): line.partition("# ")[2] for line in lines}
+    assert {"sweep=grid", "sweep=tpe", "accelerator=cpu"} < choices.keys()
+    assert choices["sweep=mine"] == "My search (Who et al. 2020)"
+    assert choices["accelerator=auto"] == "The GPU if there is one, else the CPU"
+    page = help_page("train", str(ROOT / "configs"), ["--help", "sweep", "sweep=tpe"])
+    assert page.endswith((ROOT / "configs" / "sweep" / "tpe.yaml").read_text().rstrip())
+    for group in ("launcher", "experiment"):
+        assert f"{group}=" in help_page("train", str(ROOT / "configs"), ["--help", group])
+    assert "study=cogscale " in help_page("compare", str(ROOT / "configs"), ["--help", "study"])
+
+
 def test_a_word_that_is_no_group_is_an_error_with_similar_ones() -> None:
     register(ROOT / "configs")
-    with pytest.raises(UserError, match=r"--help modle: .* did you mean model"):
-        help_page("train", str(ROOT / "configs"), ["--help", "modle"])
+    for word, known in (("modle", "model"), ("launchr", "launcher")):
+        with pytest.raises(UserError, match=f"--help {word}: .* did you mean {known}"):
+            help_page("train", str(ROOT / "configs"), ["--help", word])
 
 
 @pytest.mark.parametrize("command", ["evaluate", "compare", "analyse", "runs"])

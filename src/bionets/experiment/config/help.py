@@ -1,9 +1,11 @@
-"""``--help``: every key of a config, with its value and its description from a docstring."""
+"""``--help``: every key of a config, with its value and its description from a docstring, and the choices of groups."""
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -12,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from bionets.experiment.command_line import OVERRIDE, WITH_VALUE, config_dir
+from bionets.experiment.command_line import CONFIGS_HERE, OVERRIDE, WITH_VALUE, config_dir
 from bionets.experiment.errors import UserError, did_you_mean
 from bionets.import_path import import_object
 
@@ -33,8 +35,8 @@ def asks_for_help(words: Sequence[str]) -> bool:
 
 
 def help_page(name: str, configs: str, words: Sequence[str]) -> str:
-    """The help page of a command with the given choices; ``--help model`` shows one group. Raises UserError for a word
-    that is no group.
+    """The help page of a command with the given choices; ``--help model`` shows one group. Groups that are no key, such
+    as ``launcher``, are shown by `choices_of`. Raises UserError for a word that is no group.
     """
     folder = config_dir(words)
     typed = [word for before, word in pairwise(["", *words]) if before not in WITH_VALUE and not word.startswith("-")]
@@ -46,11 +48,29 @@ def help_page(name: str, configs: str, words: Sequence[str]) -> str:
         config = compose(name, [*chosen, *found], return_hydra_config=True)
     template = config.hydra.help.template
     keys = [str(key) for key in config if key != "hydra"]
+    others = [each for each in config.hydra.runtime.choices if "/" not in each and each not in (*keys, "hydra")]
     for word in groups:
-        if word not in keys:
-            raise UserError(f"--help {word}: there is no such key, only {', '.join(keys)}{did_you_mean(word, keys)}")
-    text = "\n".join(documented(config, [key for key in keys if not groups or key in groups]))
+        if word not in keys + others:
+            known = ", ".join(keys + others)
+            raise UserError(f"--help {word}: there is no such key, only {known}{did_you_mean(word, keys + others)}")
+    folders = [Path(each) for each in (folder, configs, os.environ.get(CONFIGS_HERE)) if each]
+    lines = documented(config, [key for key in keys if not groups or key in groups])
+    for group in (each for each in others if each in groups):
+        shown = any(word.startswith(f"{group}=") for word in chosen)
+        lines += choices_of(group, config.hydra.runtime.choices[group] if shown else None, folders)
+    text = "\n".join(lines)
     return text if groups else Template(template).safe_substitute(CONFIG=text)
+
+
+def choices_of(group: str, chosen: str | None, folders: Sequence[Path]) -> list[str]:
+    """The choices of a config group, with the first sentence of the file of each, then the file of the chosen one."""
+    files = {file.stem: file for folder in folders for file in sorted(folder.glob(f"{group}/*.yaml"))}
+    lines = []
+    for name, file in files.items():
+        comment = re.match(r"(?:# @package.*\n)?((?:# ?\S.*\n)*)", file.read_text())
+        assert comment is not None
+        lines.append(_line(f"{group}={name}", first_sentence(re.sub(r"^# ?", "", comment[1], flags=re.MULTILINE))))
+    return [*lines, "", files[chosen].read_text().rstrip()] if chosen in files else lines
 
 
 def documented(config: DictConfig, keys: Sequence[str], indent: str = "") -> list[str]:
@@ -91,11 +111,15 @@ def argument_descriptions(target: Callable[..., Any]) -> dict[str, str]:
             text = inspect.cleandoc(getattr(documented_by, "__doc__", None) or "")
             _, marked, rest = text.partition("\nArgs:\n")
             for entry in ENTRY.finditer(re.split(r"\n\S", rest)[0] if marked else ""):
-                sentence = re.split(r"(?<=[^.][^.])\.\s", " ".join(entry["text"].split()) + " ")[0].strip()
+                sentence = first_sentence(entry["text"])
                 sentence = IN_PYTHON.sub(lambda word: IN_YAML[word[0]], sentence)
                 for name in entry["names"].split(", "):
                     found.setdefault(name, sentence)
     return found
+
+
+def first_sentence(text: str) -> str:
+    return re.split(r"(?<=[^.][^.])(?<! al)\.\s", " ".join(text.split()) + " ")[0].strip().removesuffix(":")
 
 
 def as_text(node: Any) -> str:
