@@ -1,5 +1,6 @@
 """User-defined event recordings, in a folder for each class."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,12 @@ def test_another_split_seed_gives_another_split(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("keys", "message"),
-    [({"bin_ms": 0}, "bin_ms must be at least"), ({"channels": 3}, "channels must be 2"), ({"steps": 0}, "steps")],
+    [
+        ({"bin_ms": 0}, "bin_ms must be at least"),
+        ({"bin_ms": math.inf}, "bin_ms must be at least"),
+        ({"channels": 3}, "channels must be 2"),
+        ({"steps": 0}, "steps"),
+    ],
 )
 def test_invalid_options_are_refused(tmp_path: Path, keys: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):

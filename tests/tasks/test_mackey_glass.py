@@ -1,5 +1,6 @@
 """Mackey-Glass: the series, its three parts, and the error of a closed loop."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -103,6 +104,8 @@ def test_the_error_of_a_diverging_forecast_is_at_most_200_in_half_precision() ->
         ({"val_times": 10.0}, "must leave a step for training"),
         ({"window": 6.0}, "task.warm_up must be shorter than task.window"),
         ({"warm_up": 3.0}, "task.warm_up must be shorter than task.window"),
+        ({"test_times": math.inf}, "task.test_times must be a finite number"),
+        ({"window": math.nan}, "task.window must be a finite number"),
         ({"points": 0}, "task.points must be at least 1, got 0"),
     ],
 )

@@ -74,8 +74,8 @@ class EventTask(Classification, FixedSets):
         require_at_least(1, steps=steps, height=self.size[1], width=self.size[0])
         if denoise is not None:
             require_at_least(1, denoise=denoise)
-        if bin_ms is not None and not bin_ms * 1000 >= 1:
-            raise ValueError(f"task.bin_ms must be at least 0.001, got {bin_ms}")
+        if bin_ms is not None and not 1 <= bin_ms * 1000 < math.inf:
+            raise ValueError(f"task.bin_ms must be at least 0.001 and finite, got {bin_ms}")
         if channels not in (1, POLARITIES):
             raise ValueError(f"task.channels must be 2, for either polarity, or 1, for both together, got {channels}")
         super().__init__(train_size, val_size, test_size, batch_size, epochs, stop_below=stop_below, seed=seed)

@@ -1,5 +1,6 @@
 """Mackey-Glass: continue a chaotic time series from the predictions of the model."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -144,6 +145,10 @@ class MackeyGlass(Task):
         require_at_least(1, points=points)
         if tau not in LYAPUNOV_TIMES:
             raise ValueError(f"task.tau must be one of 17 to 30, got {tau}")
+        durations = {"train_times": train_times, "val_times": val_times, "test_times": test_times}
+        for key, value in {**durations, "window": window, "warm_up": warm_up}.items():
+            if not math.isfinite(value * points):
+                raise ValueError(f"task.{key} must be a finite number of Lyapunov times, got {value}")
         self.steps = {
             name: round(times * points)
             for name, times in (("train", train_times - val_times), ("val", val_times), ("test", test_times))

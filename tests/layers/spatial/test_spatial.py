@@ -180,7 +180,12 @@ def test_minimising_the_costs_separates_unconnected_neurons_and_shortens_connect
         (lambda: transport_cost(places(2), places(3), torch.ones(2, 3), "l3"), "norm=l3"),
         (lambda: transport_cost(places(2), places(3), torch.ones(3, 3)), "do not fit"),
         (lambda: transport_cost(places(2), places(3, 1), torch.ones(2, 3)), "one dim"),
+        (lambda: transport_cost(places(2), places(3), torch.ones(2, 3), groups=0), "0 groups"),
+        (lambda: transport_cost(places(2), places(0), torch.ones(2, 0)), "not empty"),
         (lambda: proximity_cost(torch.ones(3)), "one dim"),
+        (lambda: proximity_cost(torch.ones(0, 2)), "not empty"),
+        (lambda: proximity_cost(torch.ones(2, 0)), "not empty"),
+        (lambda: wiring_cost(torch.ones(0, 0), torch.ones(0, 2)), "not empty"),
     ],
 )
 def test_invalid_arguments_are_refused(call: object, message: str) -> None:

@@ -31,6 +31,9 @@ def proximity_cost(positions: Tensor) -> Tensor:
 
     Args:
         positions: ``[N, dim]``.
+
+    Raises:
+        ValueError: another shape, or no position.
     """
     _check_positions(positions)
     return _Proximity.apply(at_least_float32(positions))
@@ -54,14 +57,14 @@ def transport_cost(
         groups: groups of a convolution; each group of neurons is connected to its own group of the previous layer.
 
     Raises:
-        ValueError: the norm is unknown, or shapes do not match.
+        ValueError: the norm is unknown, there is no neuron, or shapes do not match.
     """
     _check_positions(positions, previous_positions)
     if norm not in POWERS:
         raise ValueError(f"norm={norm} is unknown: choose {' or '.join(POWERS)}")
     if len(weight) != len(positions):
         raise ValueError(f"{len(positions)} positions do not fit a weight of shape {tuple(weight.shape)}")
-    if len(positions) % groups or len(previous_positions) % groups:
+    if groups < 1 or len(positions) % groups or len(previous_positions) % groups:
         raise ValueError(f"{groups} groups do not divide {len(previous_positions)} and {len(positions)} neurons")
     positions, previous_positions, weight = map(at_least_float32, (positions, previous_positions, weight))
     costs = [
@@ -165,6 +168,7 @@ def wiring_cost(weight: Tensor, positions: Tensor) -> Tensor:
     Source: Achterberg, Akarca, Strouse, Duncan and Astle, "Spatially embedded recurrent neural networks reveal
     widespread links between structural and functional neuroscience findings", Nature Machine Intelligence 2023.
     """
+    _check_positions(positions)
     positions = at_least_float32(positions)
     strengths = mean_strengths(at_least_float32(weight), positions)
     return (strengths * distances(positions) * communicability(strengths)).sum()
@@ -262,6 +266,7 @@ def _blocks(rows: int, columns: int) -> Iterator[slice]:
 
 
 def _check_positions(*positions: Tensor) -> None:
-    if any(each.dim() != 2 for each in positions) or len({each.shape[1] for each in positions}) != 1:
+    shaped = all(each.dim() == 2 and each.numel() for each in positions)
+    if not shaped or len({each.shape[1] for each in positions}) != 1:
         shapes = " and ".join(str(tuple(each.shape)) for each in positions)
-        raise ValueError(f"positions must be [neurons, dim] with one dim for all, got {shapes}")
+        raise ValueError(f"positions must be [neurons, dim], not empty, with one dim for all, got {shapes}")
