@@ -167,6 +167,8 @@ def test_bidirectional_layers_and_missing_batches_are_refused() -> None:
         warm_up(BRC(2, 5, bidirectional=True), inputs())
     with pytest.raises(ValueError, match="no batch"):
         warm_up(BRC(2, 5), [])
+    with pytest.raises(ValueError, match="no parameters that can be trained"):
+        warm_up(BRC(2, 5).requires_grad_(False), inputs())
 
 
 def test_a_single_batch_that_is_not_in_a_list_is_refused() -> None:

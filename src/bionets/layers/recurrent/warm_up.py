@@ -71,13 +71,16 @@ def warm_up(
         The mean VAA* over layers at each step.
 
     Raises:
-        ValueError: a bidirectional layer, no batch, or a batch that is not of three dimensions.
+        ValueError: a bidirectional layer, a layer without trainable parameters, no batch, or a batch that is not of
+            three dimensions.
 
     Source: as `variability_amongst_attractors`. The published values are the defaults.
     """
     if getattr(layer, "bidirectional", False):
         raise ValueError("a bidirectional layer has no time step: warm up layers of one direction")
     parameters = [each for each in layer.parameters() if each.requires_grad]
+    if not parameters:
+        raise ValueError("the layer has no parameters that can be trained (requires_grad), so it cannot be warmed up")
     optimizer = torch.optim.Adam(parameters, lr=lr)
     reached = []
     with _as_one_function(layer):
