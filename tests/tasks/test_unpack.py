@@ -153,7 +153,7 @@ def test_only_the_requested_file_is_unpacked(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "set" / "b.h5")
 
 
-@pytest.mark.parametrize("name", ["../out.bin", "/tmp/out.bin", "Train/../../out.bin"])
+@pytest.mark.parametrize("name", ["../out.bin", "/tmp/out.bin", "Train/../../out.bin", ""])
 def test_member_names_of_a_tar_outside_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     for archive in (
         tar_of(tmp_path / "a.tar.gz", {"Train/a.bin": b"a", name: b"b"}),
@@ -161,6 +161,19 @@ def test_member_names_of_a_tar_outside_the_folder_are_refused(tmp_path: Path, na
     ):
         with pytest.raises(ValueError, match="outside its folder"):
             unpack(archive, tmp_path / "set" / "Train")
+        assert list((tmp_path / "set").iterdir()) == []
+
+
+CONFLICTS = (("Train/a", "Train/a/b"), ("Train/a/b", "Train/a"), ("Train/a", "Train/" + 300 * "x"), ("Train/a", "."))
+
+
+@pytest.mark.parametrize("names", CONFLICTS)
+def test_members_that_cannot_be_written_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    members = dict.fromkeys(names, b"a")
+    for archive in (tar_of(tmp_path / "a.tar.gz", members), archive_of(tmp_path / "a.zip", members)):
+        with pytest.raises(ValueError, match=r"a\.(zip|tar\.gz) has a member that cannot be written \('") as error:
+            unpack(archive, tmp_path / "set" / "Train")
+        assert ".unpacking" not in str(error.value)
         assert list((tmp_path / "set").iterdir()) == []
 
 

@@ -1,6 +1,8 @@
 """Published archives: downloaded if they are missing, and unpacked atomically, with limits of size."""
 
+import errno
 import gzip
+import os
 import shutil
 import stat
 import tarfile
@@ -29,6 +31,7 @@ DAMAGED = (
     NotImplementedError,
     RuntimeError,
 )
+UNWRITABLE = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # errors for names of members
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ def unpack(archive: Path, place: Path, inner: str | None = None) -> None:
     ``inner`` is the name of a zip file inside the archive that contains the folder.
 
     Raises:
-        ValueError: the archive is damaged, has links or names outside its folder, has too many members or bytes or too
-            high a compression ratio, or does not contain the folder or file.
+        ValueError: the archive is damaged, has links, devices, or names outside its folder or that cannot be written,
+            has too many members or bytes or too high a compression ratio, or does not contain the folder or file.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     for left in place.parent.glob(f".{place.name}.*.unpacking"):  # left by a process that was killed
@@ -108,10 +111,13 @@ def unpack(archive: Path, place: Path, inner: str | None = None) -> None:
 
 
 def _extract(archive: Path, into: Path) -> None:
-    if ".tar" in archive.suffixes:
-        _extract_tar(archive, into)
-    else:
-        _extract_zip(archive, into)
+    try:
+        (_extract_tar if ".tar" in archive.suffixes else _extract_zip)(archive, into)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        name, why = os.path.relpath(error.filename, into), os.strerror(error.errno).lower()
+        raise ValueError(f"{archive} has a member that cannot be written ({name[:60]!r}: {why}): delete it") from error
 
 
 def _extract_zip(archive: Path, into: Path) -> None:
@@ -155,7 +161,7 @@ def _refuse_too_much(archive: Path, members: int, unpacked: int) -> None:
         raise ValueError(f"{archive} would unpack from {packed} to {unpacked} bytes, as none of ours does: delete it")
 
 
-def _refuse_elsewhere(archive: Path, name: str, linked: bool) -> None:
+def _refuse_elsewhere(archive: Path, name: str, special: bool) -> None:
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or linked:
-        raise ValueError(f"{archive} has a member outside its folder ({name[:60]!r}): delete it")
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or special:
+        raise ValueError(f"{archive} has a link, a device or a member outside its folder ({name[:60]!r}): delete it")
