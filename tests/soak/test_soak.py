@@ -9,6 +9,14 @@ from tests.soak.__main__ import soak
 from tests.soak.disk import walk
 from tests.soak.points import at_points
 from tests.soak.scenarios import SCENARIOS
+from tests.tasks import idx_files
+
+
+@pytest.fixture(autouse=True)
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mnist", "fashion_mnist"):
+        idx_files.write(tmp_path / "images", name, train=300, test=100)
+    monkeypatch.setenv("BIONETS_DATA", str(tmp_path / "images"))
 
 
 @pytest.mark.slow
