@@ -93,6 +93,20 @@ def test_differences_between_groups_beyond_their_keys_are_noted(tmp_path: Path) 
     ]
 
 
+def test_settings_of_a_task_that_differ_within_its_panel_are_noted(tmp_path: Path) -> None:
+    for model, length in (("brc", 20), ("gru", 30)):
+        file = make_run(tmp_path, model) / "config.yaml"
+        config = yaml.safe_load(file.read_text())
+        config["task"]["length"] = length
+        file.write_text(yaml.safe_dump(config))
+    said = ["the groups also differ in task.length: brc, binary_addition 20; gru, binary_addition 30"]
+    assert notes(groups_in(tmp_path, "model", "task"), ["model", "task"]) == said
+    assert notes(groups_in(tmp_path, "model", "task.length"), ["model", "task.length"]) == []
+    assert notes(groups_in(tmp_path, "task.length"), ["task.length"]) == [
+        "the groups also differ in model.name: 20 brc; 30 gru"
+    ]
+
+
 def test_a_group_has_a_published_value_only_if_all_its_runs_follow_the_protocol(tmp_path: Path) -> None:
     make_run(tmp_path, "nbrc", 0)
     assert groups_in(tmp_path, "model")[0].published == {"test/accuracy_length_60": 0.995}

@@ -71,7 +71,7 @@ def panel_title(panel: Sequence[str], by: Sequence[str]) -> str:
 
 def notes(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
     """Notes on differences that limit the comparison: seeds that are missing or counted twice, and settings that differ
-    within a group or, apart from the keys of ``by``, between groups.
+    within a group or, apart from the first key of ``by``, between the groups of a panel.
     """
     said = [] if {"seed", *SEEDS}.intersection(by) else [*_unequal_seeds(groups)]
     for group in groups:
@@ -102,12 +102,15 @@ def _unequal_seeds(groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _between(groups: Sequence[Group], by: Sequence[str]) -> Iterator[str]:
-    """Notes on settings that differ between the groups of a panel, by the first run of each, and are not in ``by``."""
+    """Notes on settings that differ between the groups of a panel, by the first run of each, apart from the first key
+    of ``by`` and what belongs to it. The other keys are equal within a panel; of ``model`` and ``task``, only the name.
+    """
     found: dict[str, str] = {}
+    label = by[0]
     for members in by_panel(groups).values():
         settings = [settings_of(group.runs[0]) for group in members]
         for key in differing(settings):
-            if not any(key == name or key.startswith(f"{name}.") or name.startswith(f"{key}.") for name in by):
+            if not f"{key}.".startswith(f"{label}.") and not label.startswith(f"{key}."):
                 values = (f"{group} {each.get(key, '-')}" for group, each in zip(members, settings, strict=True))
                 found.setdefault(key, f"the groups also differ in {key}: {'; '.join(values)}")
     yield from found.values()
