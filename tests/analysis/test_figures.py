@@ -49,6 +49,14 @@ def test_the_label_of_a_moving_average_states_its_number_of_training_steps(apart
     assert f"training, mean over {20 * apart} steps" in [line.get_label() for line in axes.lines]
 
 
+@pytest.mark.parametrize(("steps", "marker"), [(20, "o"), (21, "None")])
+def test_a_moving_average_of_a_single_window_is_a_visible_point(steps: int, marker: str) -> None:
+    axes = new_figure().add_subplot()
+    draw_losses(axes, {"train/loss": (list(range(steps)), [float(step) for step in range(steps)])})
+    _, mean = axes.lines
+    assert mean.get_xydata().tolist()[0] == pytest.approx([19.0, 9.5]) and mean.get_marker() == marker
+
+
 def test_a_validation_loss_is_drawn_without_a_finite_training_loss(tmp_path: Path) -> None:
     series = {"train/loss": ([0, 1], [float("nan")] * 2), "val/loss": ([1, 2], [1.0, 2.0])}
     assert [file.name for file in draw_run(tmp_path, "brc", series, {})] == ["loss.png"]

@@ -52,7 +52,15 @@ def draw_losses(axes: Axes, series: Series, colour: str = "C0") -> None:
             steps, losses, color=grid_colour(), linewidth=0.5, label="training, each step", rasterized=len(steps) > 2000
         )
         mean = moving_average(losses, window)
-        axes.plot(steps[window - 1 :], mean, color=colour, label=f"training, mean over {covered} steps")
+        marker = "o" if len(mean) == 1 else None  # a line of one point is not visible
+        axes.plot(
+            steps[window - 1 :],
+            mean,
+            color=colour,
+            label=f"training, mean over {covered} steps",
+            marker=marker,
+            markersize=3,
+        )
     if "val/loss" in series:
         steps, losses = series["val/loss"]
         axes.plot(
