@@ -91,7 +91,12 @@ def test_several_loggers_record_one_run_and_continue_when_it_is_resumed(
 
 
 @pytest.mark.parametrize(
-    "words", [("trainer.val_check_interval=0.5",), ("trainer.log_every_n_steps=3", "trainer.check_val_every_n_epoch=2")]
+    "words",
+    [
+        ("trainer.val_check_interval=0.5",),
+        ("trainer.log_every_n_steps=3", "trainer.check_val_every_n_epoch=2"),
+        ("schedule=cosine", "+callbacks.extra.rate._target_=lightning.pytorch.callbacks.LearningRateMonitor"),
+    ],
 )
 def test_the_csv_log_of_a_resumed_run_equals_that_of_an_uninterrupted_run(
     cli: Command, workplace: Path, words: tuple[str, ...]

@@ -1,11 +1,15 @@
 """Lightning's CSV file ``csv/metrics.csv``, with a row for each epoch and a column for each metric."""
 
+import csv
+import heapq
+from pathlib import Path
 from typing import Any
 
 from bionets.experiment.errors import UserError
-from bionets.experiment.logging.mirrors import Mirror, MirroredRun, log_epochs
+from bionets.experiment.logging.mirrors import Mirror, MirroredRun, summaries
 from bionets.experiment.run.checkpoints import read_checkpoint
-from bionets.experiment.run.metrics_file import keep_epochs_before
+from bionets.experiment.run.metrics_file import COUNT, MOST_BYTES, keep_epochs_before
+from bionets.experiment.run.safe_read import RESTORE, read_bytes
 
 
 class CsvMirror(Mirror):
@@ -28,6 +32,23 @@ class CsvMirror(Mirror):
         folder = run.folder
         self.logger = CSVLogger(folder.path, name="", version="csv", flush_logs_every_n_steps=flush_logs_every_n_steps)
         if folder.last.exists():  # Lightning starts a new file when a run is resumed
-            self.logged = read_checkpoint(folder.last)["epoch"] + 1
+            last = read_checkpoint(folder.last)
+            self.logged = last["epoch"] + 1
             keep_epochs_before(folder.metrics_file, self.logged)
-            log_epochs(self.logger, folder.metrics_file, range(self.logged))
+            others = rows_of_callbacks(folder.path / "csv" / "metrics.csv", last["global_step"])
+            epochs = summaries(folder.metrics_file, range(self.logged))
+            for values, step in heapq.merge(others, epochs, key=lambda row: row[1]):
+                self.logger.log_metrics(values, step)
+
+
+def rows_of_callbacks(file: Path, end: int) -> list[tuple[dict[str, Any], int]]:
+    """The values and steps of the rows before a step that other callbacks logged, such as ``LearningRateMonitor``."""
+    if not file.exists():
+        return []
+    try:
+        rows = list(csv.DictReader(read_bytes(file, MOST_BYTES).decode().splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} is not a table: {RESTORE}") from error
+    steps = [int(row["step"]) if COUNT.fullmatch(row.get("step") or "") else end for row in rows]
+    values = [{name: value for name, value in row.items() if name and value and name != "step"} for row in rows]
+    return [pair for pair in zip(values, steps, strict=True) if pair[1] < end and "epoch" not in pair[0]]

@@ -158,6 +158,12 @@ def _class(path: str) -> type[Mirror]:
 
 def log_epochs(logger: Logger, metrics_file: Path, epochs: Container[int]) -> None:
     """Log those of the given epochs that a metrics file holds, as during their training."""
+    for values, step in summaries(metrics_file, epochs):
+        logger.log_metrics(values, step)
+
+
+def summaries(metrics_file: Path, epochs: Container[int]) -> Iterator[tuple[dict[str, float], int]]:
+    """The values and the step that loggers get of each of the given epochs that a metrics file holds."""
     for epoch, rows in groupby(read_rows(metrics_file), key=lambda row: row.epoch):
         if epoch in epochs:
-            logger.log_metrics(*summary(list(rows)))
+            yield summary(list(rows))
