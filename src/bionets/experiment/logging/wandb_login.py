@@ -8,6 +8,7 @@ from urllib.parse import urlparse
 from bionets.experiment.errors import UserError
 
 MODES = ("online", "offline", "disabled")
+OLD_MODES = ("run", "dryrun", "shared")  # W&B accepts these in $WANDB_MODE, too
 
 
 def wandb_mode(wanted: str) -> str:
@@ -18,7 +19,10 @@ def wandb_mode(wanted: str) -> str:
         require_login("logger.mode=online", "or leave logger.mode=auto")
     if wanted != "auto":
         return wanted
-    return os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+    given = os.environ.get("WANDB_MODE")
+    if given and given not in MODES + OLD_MODES:
+        raise UserError(f"WANDB_MODE={given} is unknown: choose {', '.join(MODES)}, or unset this variable")
+    return given or ("online" if logged_in() else "offline")
 
 
 def require_login(what: str, way_out: str) -> None:
