@@ -61,6 +61,11 @@ def test_nothing_is_sent_without_an_account(runs: Path, monkeypatch: pytest.Monk
         sync(str(runs))
 
 
+def test_a_place_without_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no run folder in runs=.*nowhere"):
+        sync(str(tmp_path / "nowhere"))
+
+
 def test_wandb_sync_finds_the_same_runs(runs: Path) -> None:
     folders = [str(file.parent) for file in offline_files(str(runs))]
     dry = subprocess.run(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bionets.experiment.comparison.runs import run_folders
+from bionets.experiment.comparison.runs import require_run_folders
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging.wandb_login import logged_in
@@ -34,8 +34,9 @@ def sync(pattern: str) -> None:
 
 
 def offline_files(pattern: str) -> list[Path]:
-    """W&B's transaction logs of all offline runs; a resumed run has several."""
-    return [file for folder in run_folders(pattern) for file in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
+    """W&B's transaction logs of all offline runs; a resumed run has several. Raises UserError for no run folder."""
+    folders = require_run_folders(pattern)
+    return [file for folder in folders for file in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
 
 
 def synced(file: Path) -> bool:
