@@ -31,6 +31,15 @@ def test_two_targets_with_the_same_file_name_have_different_files(tmp_path: Path
     assert len(set(draw_confusion_matrices(tmp_path, "a run", matrices))) == 2
 
 
+def test_the_title_names_the_target_or_test_set_of_a_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    save = confusion.save
+    monkeypatch.setattr(confusion, "save", lambda *figure: drawn.append(figure[0]) or save(*figure))
+    names = ("confusion_matrix", "confusion_matrix_speed in $", "confusion_matrix_length_40")
+    draw_confusion_matrices(tmp_path, "a run", {name: (("a", "b"), torch.eye(2).long()) for name in names})
+    assert [figure.get_suptitle() for figure in drawn] == ["a run", r"a run: speed in \$", "a run: length_40"]
+
+
 def test_cells_show_the_share_of_their_row_and_the_number_of_samples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

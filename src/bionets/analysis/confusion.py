@@ -26,7 +26,7 @@ def draw_confusion_matrices(
 
     Args:
         directory: the folder of the files.
-        title: the title of the figures.
+        title: the title of the figures, before what follows ``confusion_matrix_`` in their names.
         matrices: by name, the names of the K classes, and the number of samples ``[K, K]`` of each true class (rows)
             and predicted class (columns).
         suffix: the end of the names of the files.
@@ -36,7 +36,8 @@ def draw_confusion_matrices(
         file = directory / f"{re.sub(UNSAFE, '_', name)}{suffix}.png"
         while file in files:  # of another target, whose name differs in other characters
             file = file.with_stem(f"{file.stem}_")
-        files.append(draw_confusion_matrix(file, title, class_names, counts.numpy()))
+        of = plain_text(name.removeprefix("confusion_matrix").removeprefix("_"))  # a target or a test set
+        files.append(draw_confusion_matrix(file, f"{title}: {of}" if of else title, class_names, counts.numpy()))
         rows = [[name, *row] for name, row in zip(class_names, counts.tolist(), strict=True)]
         write_atomically(file.with_suffix(".csv"), csv_text(["true class", *class_names], rows))
     return files
