@@ -77,6 +77,15 @@ def test_a_run_is_analysed_from_its_folder(cli: Command, workplace: Path) -> Non
     assert row["presentation"] == "concatenate" and row["norm"] == "l2"
     assert float(row["accuracy"]) == pytest.approx(result["metrics"]["val/accuracy"])
 
+    damaged = workplace / "outputs" / "damaged" / "seed-0"
+    shutil.copytree(folder.path, damaged)
+    (damaged / "checkpoints" / "best.ckpt").unlink()
+    partial = cli("analyse", "runs=outputs", "methods=[greedy,rescale]", "output_dir=partial")
+    assert partial.code == 0 and "checkpoints/best.ckpt is missing" in partial.out and "left out" in partial.out
+    assert (workplace / "partial" / "splits.csv").read_text() == (workplace / "study" / "splits.csv").read_text()
+    refused(cli("analyse", "runs=outputs/damaged"), "no run in runs=outputs/damaged can be split")
+    shutil.rmtree(damaged)
+
     refused(cli("analyse"), "run=", "runs=")
     refused(cli("analyse", "run=nowhere"), "nowhere", "train.py")
     refused(cli("analyse", "runs=nowhere"), "nowhere", "train.py")

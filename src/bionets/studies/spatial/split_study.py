@@ -10,9 +10,9 @@ from bionets.analysis.split_plots import GOALS, Bars, draw_splits
 from bionets.atomic import write_atomically
 from bionets.csv_text import csv_text
 from bionets.experiment.comparison.groups import grouped, notes
-from bionets.experiment.comparison.runs import read_folders
+from bionets.experiment.comparison.runs import LeftOut, read_folders
 from bionets.experiment.comparison.tables import markdown_table
-from bionets.experiment.console import print_line, print_wide
+from bionets.experiment.console import print_line, print_wide, printable_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import using
@@ -29,6 +29,7 @@ def study(
     pattern: str, methods: Sequence[str], by: Sequence[str], directory: Path, options: Mapping[str, Any]
 ) -> list[Path]:
     """Split all complete runs that match a glob, and write ``splits.csv``, ``splits.md`` and ``splits.png`` (and svg).
+    A run that cannot be split, as without its checkpoint, is left out with a note.
 
     Runs are grouped by presentation and by the config keys in ``by``. With validation images, ``choice.csv`` also gives
     the best of these settings for the first method; see `choose_settings`.
@@ -47,13 +48,20 @@ def study(
     names: tuple[str, ...] = ()
     for group in groups:
         for each in group.runs:
-            with using(RunFolder(each.place)):
-                run = SpatialRun(each.place, **options)
-                if names and run.names != names:
-                    raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them separately")
-                names = run.names
-                measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(measure_run(run, methods))
+            try:
+                with using(RunFolder(each.place)):
+                    run = SpatialRun(each.place, **options)
+                    numbers = measure_run(run, methods)
+            except UserError as error:
+                print_line(f"note: {LeftOut(each.place, printable_line(error))}")
+                continue
+            if names and run.names != names:
+                raise UserError(f"runs={pattern} holds runs on {names} and on {run.names}: compare them separately")
+            names = run.names
+            measured.setdefault(Group(group.values[-1], group.values[:-1]), []).append(numbers)
             print_line(f"split {each.place}")
+    if not measured:
+        raise UserError(f"no run in runs={pattern} can be split, see the notes")
     rows = summarise(measured)
     settings = [key.rpartition(".")[2] for key in keys[:-1]]
     print_table(rows, names, settings)
