@@ -51,6 +51,18 @@ def test_images_and_labels_follow_the_presentation(data_dir: Path, presentation:
         assert torch.equal(target, labels.unsqueeze(1).expand(8, 2)) and len(batches) == 3
 
 
+@pytest.mark.parametrize("sampling", ["random", "task"])
+@pytest.mark.parametrize("presentation", PRESENTATIONS)
+def test_sizes_of_the_sets_are_numbers_of_inputs(data_dir: Path, presentation: str, sampling: str) -> None:
+    """``sequential`` shows each image alone; with sampling=task, an epoch of training has one task."""
+    if presentation != "sequential" and sampling == "task":
+        pytest.skip("sampling=task shows one task at a time")
+    task = make(data_dir, presentation=presentation, sampling=sampling)
+    inputs = [len(each[1]) for each in (task.train_data(0), task.part("val"), task.part("test"))]
+    assert [task.train_size, task.val_size, task.test_size] == inputs
+    assert inputs[1:] == ([20, 40] if presentation == "sequential" else [10, 20])
+
+
 def test_loss_over_shown_uses_only_the_units_of_the_shown_task(data_dir: Path) -> None:
     task = make(data_dir, presentation="sequential", loss_over="shown", batch_size=80)
     x, target = next(iter(task.train_batches(0)))

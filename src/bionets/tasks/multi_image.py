@@ -108,9 +108,10 @@ class MultiImage(FixedSets):
         require_at_least(1, epochs_per_task=self.epochs_per_task)
         self.shown_one_by_one = presentation == "sequential"
         self.units_compete = self.shown_one_by_one and loss_over == "all"
-        samples = train_size * tasks if self.shown_one_by_one and sampling == "random" else train_size
-        super().__init__(samples, val_size, test_size, batch_size, epochs, seed=seed)
-        self.images_per_task = train_size
+        shown = tasks if self.shown_one_by_one else 1
+        samples = train_size * shown if sampling == "random" else train_size
+        super().__init__(samples, val_size * shown, test_size * shown, batch_size, epochs, seed=seed)
+        self.images_per_task = {"train": train_size, "val": val_size, "test": test_size}
         self.datasets = tuple(datasets)
         self.data_dir = Path(data_dir)
         self.presentation = presentation
@@ -140,7 +141,7 @@ class MultiImage(FixedSets):
             return self._shown(dict(enumerate(sets)))
         shuffled = {}
         for task, (name, (x, y)) in enumerate(zip(self.datasets, sets, strict=True)):
-            rows = torch.randperm(self.images_per_task, generator=generator(self.seed, "pairs", epoch, name))
+            rows = torch.randperm(self.images_per_task["train"], generator=generator(self.seed, "pairs", epoch, name))
             shuffled[task] = x[rows], y[rows]
         return self._shown(shuffled)
 
@@ -208,15 +209,16 @@ class MultiImage(FixedSets):
             self._require_one_shape([images for images, _ in read])
             if split == "test":
                 pools = [torch.arange(len(labels)) for _, labels in read]
-                self._read_once["test"] = self._taken(read, pools, self.test_size, "test")
+                self._read_once["test"] = self._taken(read, pools, self.images_per_task["test"], "test")
             else:
                 orders = [torch.randperm(len(labels), generator=generator("split")) for _, labels in read]
-                if any(self.val_size >= len(order) for order in orders):
-                    raise ValueError(f"task.val_size={self.val_size} leaves no images of some data set to train on")
-                val = [order[-self.val_size :] for order in orders]
-                train = [order[: -self.val_size] for order in orders]
-                self._read_once["train"] = self._taken(read, train, self.images_per_task, "train")
-                self._read_once["val"] = self._taken(read, val, self.val_size, "val")
+                val_size = self.images_per_task["val"]
+                if any(val_size >= len(order) for order in orders):
+                    raise ValueError(f"task.val_size={val_size} leaves no images of some data set to train on")
+                val = [order[-val_size:] for order in orders]
+                train = [order[:-val_size] for order in orders]
+                self._read_once["train"] = self._taken(read, train, self.images_per_task["train"], "train")
+                self._read_once["val"] = self._taken(read, val, val_size, "val")
         return self._read_once[split]
 
     def _taken(self, read: Sequence[Pair], pools: Sequence[Tensor], size: int, split: str) -> list[Pair]:
