@@ -64,6 +64,15 @@ def test_latency_with_decay_is_when_a_leaky_membrane_reaches_the_threshold() -> 
         assert at == round(math.log(1 - threshold / x) / math.log(decay)) and abs(at - steps) <= 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_latency_with_a_decay_near_1_is_exact(dtype: torch.dtype) -> None:
+    decay, threshold = 0.9999, 0.05
+    x = torch.linspace(0.3, 1, 500, dtype=dtype)
+    delays = [math.log(1 - threshold / value) / math.log(decay) for value in x.tolist()]
+    for time, delay in zip(latency(x, 2000, threshold, decay).argmax(0).tolist(), delays, strict=True):
+        assert abs(time - delay) <= 0.501  # halves may be rounded up or down
+
+
 @given(st.lists(st.floats(-0.25, 0.25, allow_subnormal=False), min_size=1, max_size=30))
 def test_delta_spikes_add_up_to_the_signal(changes: list[float]) -> None:
     x = torch.tensor(changes, dtype=torch.float64).cumsum(0).view(-1, 1, 1)

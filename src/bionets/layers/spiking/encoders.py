@@ -3,6 +3,8 @@
 Random encoders draw from ``generator``; None for the default generator of torch.
 """
 
+import math
+
 import torch
 from torch import Generator, Tensor
 
@@ -47,7 +49,7 @@ def latency(x: Tensor, steps: int, threshold: float = 0.01, decay: float | None 
     if decay is None:
         delay = last * (1 - x) / (1 - threshold)
     else:
-        delay = torch.log1p(-threshold / torch.where(reaches, x, 1.0)) / torch.tensor(decay).log()
+        delay = torch.log1p(-threshold / torch.where(reaches, x, 1.0)) / math.log(decay)
     delay = delay.clamp(0, last).round()
     times = torch.arange(steps, dtype=x.dtype, device=x.device).view(-1, *(1,) * x.dim())
     return ((times == delay) & reaches).to(dtype)
