@@ -417,6 +417,19 @@ def test_reinforce_accepts_one_reward_or_one_for_each_sample() -> None:
     assert not torch.equal(learnt.weight, before)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("later", [False, True])
+def test_a_reward_that_is_a_number_is_not_rounded_in_double_precision(backend: str, later: bool) -> None:
+    x, weights = spikes(20, 2, 4), []
+    for reward in (0.3, torch.tensor(0.3, dtype=torch.float64)):
+        network = eligible().double()
+        network(x, None if later else reward, backend=backend)
+        if later:
+            network.reinforce(reward)
+        weights.append(network.connections["input_rewarded"].weight)
+    assert torch.equal(*weights)
+
+
 def test_reinforce_acts_on_all_reward_modulated_rules() -> None:
     network = eligible()
     learnt = network.connect("input", "triplet", Linear(4, 3), name="second")

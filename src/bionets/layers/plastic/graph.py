@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bionets.layers.plastic.connection import Connection
 from bionets.layers.plastic.learning_rule import LearningRule
 from bionets.layers.plastic.neuron import Input, Neuron
-from bionets.layers.plastic.reward_modulated import MSTDPET
+from bionets.layers.plastic.reward_modulated import MSTDPET, reward_tensor
 from bionets.layers.plastic.weighted import WeightedConnection
 from bionets.layers.stateful import reset_states
 
@@ -109,7 +109,7 @@ class Graph(nn.Module):
         with torch.no_grad():
             for rule in self.rules:
                 if isinstance(rule, MSTDPET):
-                    rule.reinforce(torch.as_tensor(reward))
+                    rule.reinforce(reward_tensor(reward))
 
     def normalise(self) -> None:
         """Scale the weights of all connections that have a ``norm``; see `WeightedConnection`."""

@@ -2,9 +2,15 @@
 
 from types import SimpleNamespace
 
+import torch
 from torch import Tensor
 
 from bionets.layers.plastic.learning_rule import Connections, LearningRule, Synapses
+
+
+def reward_tensor(reward: float | Tensor, device: torch.device | None = None) -> Tensor:
+    """A reward as a tensor; a number in float64, so that networks in double precision do not get it rounded."""
+    return torch.as_tensor(reward, dtype=None if isinstance(reward, Tensor) else torch.float64, device=device)
 
 
 class MSTDPET(LearningRule):

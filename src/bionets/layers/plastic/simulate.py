@@ -10,6 +10,7 @@ from torch import Tensor
 from bionets.layers.plastic import reference
 from bionets.layers.plastic.graph import Graph, tensors_of
 from bionets.layers.plastic.neuron import Input, Neuron, dtype_of
+from bionets.layers.plastic.reward_modulated import reward_tensor
 from bionets.scan.warn_once import warn_once
 
 BACKENDS = {"cpu": "numba", "cuda": "triton"}  # by type of device
@@ -118,7 +119,7 @@ def extent_of(given: Sequence[Tensor]) -> tuple[int, int, torch.device]:
 
 
 def _rewards(reward: float | Tensor, steps: int, batch: int, device: torch.device) -> Tensor:
-    given = torch.as_tensor(reward, device=device)
+    given = reward_tensor(reward, device)
     try:
         return given.expand(steps, batch)
     except RuntimeError:
