@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
 
 from bionets.layers import get_states, load_states, reset_states, save_states, set_states, unroll
 from bionets.layers.plastic import (
@@ -147,6 +149,34 @@ def test_reset_clears_states_and_eligibility_and_keeps_the_weights() -> None:
     assert not get_states(network) and not rule.state[learnt]
     assert torch.equal(network.connections["pixels_excitatory"].weight, weight)
     network(spikes(20, 5, 20), backend="reference")  # any batch is fine now
+
+
+@pytest.mark.parametrize("backend", ["auto", *BACKENDS])
+@pytest.mark.parametrize("parametrised", [False, True])
+def test_weights_that_are_computed_from_others_are_refused_where_they_would_change(
+    backend: str, parametrised: bool
+) -> None:
+    network, x = diehl_and_cook(), spikes(30, 2, 20, rate=0.5)
+    learnt = network.connections["pixels_excitatory"]
+    network.rules.append(MSTDPET([learnt]))
+    network(x, backend="reference")
+    if parametrised:
+        parametrize.register_parametrization(learnt, "weight", nn.Softplus())
+    else:
+        prune.random_unstructured(learnt, "weight", 0.3)
+    kept = get_states(network)
+    for changes in (partial(network, x, backend=backend), network.normalise, partial(network.reinforce, 1.0)):
+        with pytest.raises(ValueError, match="Linear: weights that are pruned or parametrised cannot change: call"):
+            changes()
+    assert all(torch.equal(state, kept[name]) for name, state in get_states(network).items())
+    assert network.eval()(x, backend="reference")["excitatory"].shape == (30, 2, 6)
+    if parametrised:
+        parametrize.remove_parametrizations(learnt, "weight")
+    else:
+        prune.remove(learnt, "weight")
+    before = learnt.weight.clone()
+    network.train()(x, backend="reference")
+    assert not torch.equal(learnt.weight, before)
 
 
 def test_normalise_scales_all_connections_that_have_a_norm() -> None:

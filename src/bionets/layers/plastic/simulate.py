@@ -37,6 +37,9 @@ def simulate(
         if tensor.device != device:
             raise ValueError(f"the network is on {tensor.device} and its input on {device}: move one of them")
     rewards = None if reward is None else _rewards(reward, steps, batch, device)
+    for rule in graph.rules if graph.training else ():
+        for learnt in rule.state:
+            learnt.check_changeable()
     name, run = choose_backend(graph, backend, device, bool(driven))
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         for neurons in graph.neurons.values():

@@ -85,13 +85,24 @@ class WeightedConnection(Connection):
     def lay_out_delay(self, delay: Tensor) -> Tensor:
         return self.as_matrix(delay).unsqueeze(2) if self.delays_each_synapse else delay
 
+    def check_changeable(self) -> None:
+        """Raise ValueError if the weights are computed from others (pruning, parametrisations): a change would be lost
+        at the next step."""
+        if "weight" not in self._parameters:
+            raise ValueError(
+                f"{self._get_name()}: weights that are pruned or parametrised cannot change: call "
+                "torch.nn.utils.prune.remove or torch.nn.utils.parametrize.remove_parametrizations before"
+            )
+
     def change(self, difference: Tensor) -> None:
         """Add a difference ``[R, O]`` to the weights, within the bounds."""
+        self.check_changeable()
         self.matrix.add_(difference).clamp_(*self.bounds)
 
     def normalise(self) -> None:
         """Scale the weights of each neuron so that their absolute values sum to ``norm``, within the bounds."""
         if self.norm is not None:
+            self.check_changeable()
             matrix = self.matrix
             smallest = max(1.0, self.norm) * torch.finfo(matrix.dtype).tiny  # no factor is infinite: inf · 0 is NaN
             matrix.mul_(self.norm / matrix.abs().sum(0).clamp_(min=smallest))
