@@ -1,5 +1,7 @@
 """Boolean functions in spikes: the rates that encode the bits, the classes, and dependence on seed and epoch only."""
 
+import math
+
 import pytest
 import torch
 
@@ -65,7 +67,9 @@ def test_no_set_shares_the_spikes_of_another() -> None:
     assert torch.equal(test, next(iter(task.test_dataloader()[0]))[0])
 
 
-@pytest.mark.parametrize("keys", [{"function": "nor"}, {"low_rate": 100.0}, {"noise": -1.0}, {"population": 0}])
+@pytest.mark.parametrize(
+    "keys", [{"function": "nor"}, {"low_rate": 100.0}, {"noise": -1.0}, {"noise": math.nan}, {"population": 0}]
+)
 def test_invalid_options_are_refused_by_name(keys: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"task.{next(iter(keys))}"):
         make(**keys)

@@ -57,7 +57,7 @@ class Boolean(Classification):
                 f"task.low_rate must be below task.high_rate, both from 0 to {STEPS_PER_SECOND} spikes a second, "
                 f"got {low_rate} and {high_rate}"
             )
-        if noise < 0:
+        if not noise >= 0:  # also NaN, with which no neuron would spike
             raise ValueError(f"task.noise must be at least 0, got {noise}")
         super().__init__(train_size, val_size, test_size, batch_size, epochs, seed=seed)
         self.function = FUNCTIONS[function]
