@@ -193,6 +193,8 @@ def test_a_reward_modulated_model_learns_xor() -> None:
         (SPIKES, {"trace_steps": math.nan}, "model.trace_steps"),
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"place_width": math.nan}, "model.place_width"),
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"place_cells": [3, 3]}, "model.place_cells"),
+        (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"activity": 0.0}, "model.activity"),
+        (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"activity": math.nan}, "model.activity"),
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"discount": 1.0}, "model.discount"),
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"discount": -0.1}, "model.discount"),
         (TaskSpec("control", 1, 2, bounds=((0.0, 1.0),)), {"critic_decay": -0.1}, "critic_decay"),

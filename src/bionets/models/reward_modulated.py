@@ -77,6 +77,8 @@ class RewardModulatedModel(PlasticModel):
         require_positive(hidden_size=hidden_size, steps_per_action=steps_per_action)
         if not trace_steps > 0 or not 0 <= eligibility_decay < 1:
             raise ValueError("model.trace_steps must be above 0, and eligibility_decay between 0 and 1")
+        if not activity > 0:
+            raise ValueError(f"model.activity must be above 0, got {activity}: without spikes, actions are random")
         self.steps_per_action, self.activity = steps_per_action, activity
         self.register_buffer("expected", torch.tensor(0.0))
         trace = LinearDynamics(math.exp(-1 / trace_steps))
