@@ -10,7 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
@@ -139,6 +145,8 @@ def _message(error: BaseException) -> str:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         return f"{str(error).partition(':')[0]}: there is no {group}={choice}; --help shows all choices"
     cause = error.__cause__ or error.__context__
+    if isinstance(error, InstantiationException) and isinstance(cause, UserError):  # of a sweeper
+        return _message(cause)
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         message = (str(error).splitlines() or [""])[0]
         place = message.partition(":")[0] + ": " if message.startswith("In '") else ""

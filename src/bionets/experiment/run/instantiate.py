@@ -46,7 +46,7 @@ def instantiate_node(node: Mapping[str, Any], **arguments: Any) -> Any:
         if isinstance(error, TypeError) and unknown and unknown[1] in values:
             known = [name for name in parameters_of(function.func) if name not in arguments]
             near = did_you_mean(unknown[1], known)
-            raise UserError(f"{target} has no key {unknown[1]}{near}; it has {', '.join(known)}") from None
+            raise UserError(f"{target} has no key {unknown[1]}{near}; it has {', '.join(known) or 'no keys'}") from None
         raise UserError(str(error)) from error
 
 
