@@ -22,6 +22,8 @@ def build_optimizer(config: dict[str, Any]) -> "partial[Optimizer]":
     factory: partial[Optimizer] = instantiate_node(config["optimizer"])
     try_out(factory)
     trainer = config["trainer"]
+    if config["optimizer"].get("differentiable"):
+        raise UserError("optimizer.differentiable=true is for gradients of an optimizer step: leave it out")
     mixed = str(trainer.get("precision")).endswith("-mixed")
     if config["optimizer"].get("fused") and trainer.get("gradient_clip_val") and mixed:
         raise UserError(
