@@ -83,6 +83,19 @@ def test_a_schedule_may_monitor_a_value_logged_after_validation(cli: Command, wo
     assert state["param_groups"][0]["lr"] == pytest.approx(0.05)  # missing, best, no better
 
 
+def test_a_schedule_that_ends_before_the_run_is_refused_before_the_first_step(cli: Command, workplace: Any) -> None:
+    steps = 4 * 40 // 10
+    words = (*SMALL, "schedule.name=OneCycleLR", "schedule.max_lr=0.1")
+    outcome = cli("train", *words, f"schedule.total_steps={steps - 1}")
+    assert outcome.code == 1
+    assert outcome.error.startswith(
+        f"error: OneCycleLR ends after {steps - 1} steps, and the run has {steps}: leave out"
+    )
+    assert outcome.error.count("\n") == 1 and not the_run(workplace).metrics_file.exists()
+    outcome = cli("train", *words, f"schedule.total_steps={steps}")
+    assert outcome.code == 0, outcome.error
+
+
 def test_a_schedule_with_an_unknown_monitor_gives_a_one_line_error(cli: Command) -> None:
     outcome = cli("train", *SMALL, "schedule=ReduceLROnPlateau", "schedule.monitor=val/los")
     assert outcome.code == 1
@@ -101,6 +114,8 @@ def test_a_schedule_with_an_unknown_monitor_gives_a_one_line_error(cli: Command)
         (["schedule.name=StepLR"], ["schedule.step_size"]),
         (["schedule.name=StepLR", "schedule.step_size=1", "schedule.interval=week"], ["schedule.interval", "epoch"]),
         (["schedule.name=OneCycleLR", "schedule.max_lr=0.1", "optimizer.name=Adagrad"], ["momentum"]),
+        (["schedule.name=OneCycleLR", "schedule.max_lr=0.1", "schedule.interval=epoch"], ["give schedule.total_steps"]),
+        (["schedule.name=StepLR", "schedule.step_size=0"], ["the schedule refuses its settings", "zero"]),
         (["schedule=ReduceLROnPlateau", "schedule.mode=low"], ["mode", "low"]),
         (
             ["optimizer.fused=true", "trainer.gradient_clip_val=1", "trainer.precision=bf16-mixed"],

@@ -1,13 +1,14 @@
 """The optimizer and the schedule of a config, checked before training starts."""
 
 import inspect
+import warnings
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.instantiate import instantiate_node, naming_options
@@ -49,13 +50,24 @@ def build_schedule(config: dict[str, Any], task: Task) -> Schedule | None:
         monitor = node.get("monitor") or task.monitor
         factory = partial(factory, mode=node.get("mode") or task.mode)
 
+    if interval == "epoch" and number_of_steps(factory, 1):
+        raise UserError("schedule.interval=epoch needs the number of epochs: give schedule.total_steps")
+
     def make(optimizer: Optimizer, steps: int) -> LRScheduler:
-        return factory(optimizer, **number_of_steps(factory, steps))
+        schedule = factory(optimizer, **number_of_steps(factory, steps))
+        if interval == "step" and isinstance(schedule, OneCycleLR) and schedule.total_steps < steps:
+            raise UserError(
+                f"OneCycleLR ends after {schedule.total_steps} steps, and the run has {steps}: leave out "
+                "schedule.total_steps, schedule.epochs and schedule.steps_per_epoch"
+            )
+        return schedule
 
     optimizer = try_out(instantiate_node(config["optimizer"]))
-    with naming_options("schedule", factory.keywords):
+    with naming_options("schedule", factory.keywords), warnings.catch_warnings(action="ignore"):
         try:
-            make(optimizer, 100)
+            schedule = factory(optimizer, **number_of_steps(factory, 100))
+            if monitor is None:
+                schedule.step()
         except Exception as error:  # depends on the constructor
             raise UserError(f"the schedule refuses its settings: {error}") from error
     return Schedule(make, interval, monitor)
