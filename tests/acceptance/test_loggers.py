@@ -20,6 +20,7 @@ from bionets.experiment.run.run_folder import RunFolder
 from bionets.tasks import CopyFirstInput
 from tests.acceptance.conftest import ROOT, Command, the_run
 from tests.acceptance.test_optimizers import stop_in_epoch
+from tests.experiment.logging.wandb_api import uploaded
 
 SMALL = (
     "model=rnn",
@@ -88,6 +89,22 @@ def test_several_loggers_record_one_run_and_continue_when_it_is_resumed(
     assert {"train/loss", "val/loss", "test/loss"} <= scalars and "figures/loss" in images
     assert steps == [1, 3, 5]  # two batches an epoch
     assert not (folder.path / "wandb.json").exists()
+
+
+@pytest.mark.parametrize("seeds", ["seeds=1", "seeds=2"])
+def test_loggers_that_a_resumed_run_adds_record_its_first_epochs_too(cli: Command, workplace: Path, seeds: str) -> None:
+    pytest.importorskip("tensorboard")
+    words = (*SMALL, "model=brc", "callbacks=quiet", seeds)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_in_epoch(patch, 2)
+        assert cli("train", *words, "logger=none").code == 130
+    outcome = cli("train", *words, "logger=[tensorboard,wandb]", "logger.mode=offline")
+    assert outcome.code == 0, outcome.error
+    for folder in map(RunFolder, (workplace / "outputs").rglob("seed-*")):
+        assert tensorboard_tags(folder)[2] == [1, 3, 5]
+        logs = sorted((folder.path / "wandb").glob("offline-run-*/*.wandb"))
+        history = [row for log in logs for row in uploaded(log).history]
+        assert [row["trainer/global_step"] for row in history if "val/loss" in row] == [1, 3, 5]
 
 
 @pytest.mark.parametrize(

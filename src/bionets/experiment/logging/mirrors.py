@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 
 from bionets.annotations import require_types
 from bionets.experiment.errors import Pruned, UserError, user_errors
+from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.metrics_file import read_rows, summary
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.import_path import import_object
@@ -154,6 +155,13 @@ def _class(path: str) -> type[Mirror]:
     if not (isinstance(found, type) and issubclass(found, Mirror)):
         raise UserError(f"the logger {path} is not a subclass of bionets.experiment.logging.mirrors.Mirror")
     return found
+
+
+def log_completed(logger: Logger, folder: RunFolder) -> int:
+    """Log the epochs that a run completed before it had this logger, and return their number."""
+    completed = read_checkpoint(folder.last)["epoch"] + 1 if folder.last.exists() else 0
+    log_epochs(logger, folder.metrics_file, range(completed))
+    return completed
 
 
 def log_epochs(logger: Logger, metrics_file: Path, epochs: Container[int]) -> None:

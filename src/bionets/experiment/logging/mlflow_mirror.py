@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from bionets.atomic import write_atomically
-from bionets.experiment.logging.mirrors import Mirror, MirroredRun
+from bionets.experiment.logging.mirrors import Mirror, MirroredRun, log_completed
 from bionets.experiment.run.run_folder import RunFolder
 
 
@@ -58,6 +58,7 @@ class MlflowMirror(Mirror):
         if known is None:
             self.logger.log_hyperparams(run.config)
             write_atomically(file, json.dumps({"id": self.logger.run_id}) + "\n")
+            self.logged = log_completed(self.logger, run.folder)
 
     def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
         super().write_result(result, folder)

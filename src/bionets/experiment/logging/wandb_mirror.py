@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bionets.experiment.logging.mirrors import Mirror, MirroredRun
+from bionets.experiment.logging.mirrors import Mirror, MirroredRun, log_completed
 from bionets.experiment.logging.wandb_login import wandb_mode
 from bionets.experiment.run.run_folder import RunFolder
 
@@ -34,7 +34,7 @@ class WandbMirror(Mirror):
         import wandb
         from lightning.pytorch.loggers import WandbLogger
 
-        config = run.config
+        config, new = run.config, not run.folder.wandb_file.exists()
         experiment = [config["name"]] if config["name"] != "run" else []  # "run" is the default name
         # On a loaded machine, W&B's own process may take longer to start than the default limit of 30 seconds.
         wandb.setup(wandb.Settings(silent=True, init_timeout=PATIENCE, x_service_wait=PATIENCE))
@@ -52,6 +52,7 @@ class WandbMirror(Mirror):
             mode=wandb_mode(mode),
             resume="allow",
         )
+        self.logged = log_completed(self.logger, run.folder) if new else 0
 
     @classmethod
     def check(cls, mode: str = "auto", **others: Any) -> None:
