@@ -155,6 +155,8 @@ def test_mlflow_has_one_run_despite_an_interruption(
     with pytest.MonkeyPatch.context() as patch:
         stop_at_checkpoint(patch, 1)
         assert cli("train", *words).code == 130
+    refused = cli("train", *words, "logger.mlflow.tracking_uri=elsewhere")
+    assert refused.code == 1 and refused.error.startswith("error: MLflow has no run ") and "delete " in refused.error
     outcome = cli("train", *words)
     assert outcome.code == 0, outcome.error
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

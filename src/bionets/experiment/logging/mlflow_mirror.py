@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from bionets.atomic import write_atomically
+from bionets.experiment.errors import UserError, one_line
 from bionets.experiment.logging.mirrors import Mirror, MirroredRun, log_completed
 from bionets.experiment.run.run_folder import RunFolder
 
@@ -31,6 +32,7 @@ class MlflowMirror(Mirror):
         tags: dict[str, Any] | None = None,
     ) -> None:
         from lightning.pytorch.loggers import MLFlowLogger
+        from mlflow.exceptions import MlflowException
 
         class OnceLogger(MLFlowLogger):
             """Leaves out values that the run had before it was resumed, which MLflow would store a second time."""
@@ -59,6 +61,14 @@ class MlflowMirror(Mirror):
             self.logger.log_hyperparams(run.config)
             write_atomically(file, json.dumps({"id": self.logger.run_id}) + "\n")
             self.logged = log_completed(self.logger, run.folder)
+            return
+        try:
+            self.logger.experiment.get_run(known)
+        except MlflowException as error:
+            raise UserError(
+                f"MLflow has no run {known}, with which this run began ({one_line(error)}): give its place with "
+                f"logger.mlflow.tracking_uri, or delete {file} to begin another"
+            ) from error
 
     def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
         super().write_result(result, folder)
