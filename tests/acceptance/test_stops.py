@@ -28,7 +28,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 240.0) -> None:
 def no_process_left(workplace: Path) -> Iterator[None]:
     yield
     os.chdir("/")
-    wait_for(lambda: not processes_in(workplace), 60)
+    wait_for(lambda: not processes_in(workplace), 180)  # processes of Ray report the death of their node for a minute
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
