@@ -74,8 +74,9 @@ def test_a_profiler_prints_its_report(cli: Command, workplace: Path, profiler: s
     assert "FIT Profiler Report" in outcome.out and named in outcome.out
 
 
-def test_further_checkpoints_are_kept_beside_the_best_and_the_last(cli: Command, workplace: Path) -> None:
-    words = [f"{LIGHTNING}.ModelCheckpoint", f"{EXTRA}.every_n_epochs=2", f"{EXTRA}.save_top_k=-1"]
+@pytest.mark.parametrize("logger", ["none", "csv"])
+def test_further_checkpoints_are_kept_beside_the_best_and_the_last(cli: Command, workplace: Path, logger: str) -> None:
+    words = [f"{LIGHTNING}.ModelCheckpoint", f"{EXTRA}.every_n_epochs=2", f"{EXTRA}.save_top_k=-1", f"logger={logger}"]
     outcome = cli("train", *SMALL, *words)
     assert outcome.code == 0, outcome.error
     kept = the_run(workplace).checkpoints.glob("checkpoints/*.ckpt")

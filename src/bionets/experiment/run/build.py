@@ -159,6 +159,9 @@ def build_trainer(config: dict[str, Any], task: Task, folder: RunFolder, records
     ``best.ckpt`` by the task's monitored value.
     """
     extra = build_callbacks(config)
+    for callback in extra:
+        if isinstance(callback, lightning_callbacks.ModelCheckpoint) and callback.dirpath is None:
+            callback.dirpath = str(folder.checkpoints / "checkpoints")  # Lightning's place depends on the logger
     callbacks = [*records, RecordArrays(folder.path), *extra, *checkpoint_callbacks(config, task, folder)]
     return trainer_with(callbacks, config, task, default_root_dir=folder.checkpoints)
 
