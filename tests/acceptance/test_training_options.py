@@ -10,7 +10,7 @@ import torch
 
 from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.tuning import RangeTest
-from tests.acceptance.conftest import Command, the_run
+from tests.acceptance.conftest import Command, start, the_run
 from tests.acceptance.test_optimizers import SMALL
 
 EXTRA = "+callbacks.extra.one"
@@ -95,6 +95,15 @@ def test_the_learning_rate_is_logged(cli: Command, workplace: Path) -> None:
     assert outcome.code == 0, outcome.error
     with (the_run(workplace).path / "csv" / "metrics.csv").open() as file:
         assert any("lr" in name for name in next(csv.reader(file)))
+
+
+def test_the_learning_rate_of_two_ddp_processes_is_logged(workplace: Path) -> None:
+    two = ("accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    process = start("train", *SMALL, *two, f"{LIGHTNING}.LearningRateMonitor", "logger=csv", cwd=workplace)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    with (the_run(workplace).path / "csv" / "metrics.csv").open() as file:
+        assert any(row["lr-Adam"] == "0.001" for row in csv.DictReader(file))
 
 
 @pytest.mark.parametrize(

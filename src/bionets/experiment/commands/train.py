@@ -8,6 +8,7 @@ from statistics import fmean
 
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
+from lightning.pytorch.loggers.logger import DummyLogger
 from omegaconf import DictConfig
 
 from bionets.analysis.confusion import draw_confusion_matrices
@@ -17,7 +18,7 @@ from bionets.experiment.config.resolve import RunConfig, in_multirun, resolve_se
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import Pruned, UserError, is_user_error, one_line
 from bionets.experiment.interrupts import keyboard_interrupts
-from bionets.experiment.logging.mirrors import check_mirrors, mirrored
+from bionets.experiment.logging.mirrors import check_mirrors, chosen_mirrors, mirrored
 from bionets.experiment.run import environment
 from bionets.experiment.run.build import (
     build_run,
@@ -93,6 +94,8 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     trainer = build_trainer(config, task, folder, [record, *begin_trial(folder.path, task)])
     refuse_processes(trainer, task, multirun)
     if not trainer.is_global_zero:  # ddp runs this command once for every process; the first one writes and prints
+        if chosen_mirrors(config["logger"]):
+            trainer.loggers = [DummyLogger()]  # callbacks such as LearningRateMonitor require one in every process
         with suppress(NonFiniteLoss):  # every process raises it
             fit_and_test(trainer, model, task, folder)
         return {}
