@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bionets.analysis.figures import moving_average, scale_losses
+from bionets.analysis.figures import marker_of, moving_average, scale_losses
 from bionets.analysis.names import label_of, name_of
 from bionets.analysis.style import COLUMN, LineStyle, legend_below, line_styles, new_figure, save, styled, text_colour
 
@@ -174,13 +174,13 @@ def draw_band(axes: Axes, label: str, curves: Sequence[Curve], style: LineStyle 
     by_x = [dict(zip(xs, ys, strict=True)) for xs, ys in curves]
     shared = sorted(set.intersection(*map(set, by_x)))
     if len(shared) < 2 and len(set.union(*map(set, by_x))) > len(shared):
-        lines = [axes.plot(xs, ys, linewidth=0.6, marker=_marker(xs), **how)[0] for xs, ys in curves]
+        lines = [axes.plot(xs, ys, linewidth=0.6, marker=marker_of(xs), **how)[0] for xs, ys in curves]
         lines[0].set_label(f"{name}, each run")
         return lines[0]
     shared = shared[:: max(1, len(shared) // MOST_POINTS)]
     values = np.array([[curve[x] for x in shared] for curve in by_x], dtype=np.float64)
     mean = values.mean(0)
-    (line,) = axes.plot(shared, mean, label=name, marker=_marker(shared), **how)
+    (line,) = axes.plot(shared, mean, label=name, marker=marker_of(shared), **how)
     if len(curves) > 1:
         error = values.std(0, ddof=1) / np.sqrt(len(curves))
         if len(shared) == 1:  # where a band is not visible
@@ -199,11 +199,6 @@ def smoothed(curves: Curves, window: int) -> dict[str, dict[str, list[Curve]]]:
         }
         for panel, labels in curves.items()
     }
-
-
-def _marker(xs: Sequence[float]) -> str | None:
-    """The marker of a curve: a single point is not visible as a line."""
-    return "o" if len(xs) == 1 else None
 
 
 def _panels(titles: Sequence[str]) -> tuple[Figure, list[Axes]]:

@@ -1,6 +1,6 @@
 """The figures of a run: loss curves with their moving average, accuracy by length."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +52,12 @@ def draw_losses(axes: Axes, series: Series, colour: str = "C0") -> None:
             steps, losses, color=grid_colour(), linewidth=0.5, label="training, each step", rasterized=len(steps) > 2000
         )
         mean = moving_average(losses, window)
-        marker = "o" if len(mean) == 1 else None  # a line of one point is not visible
         axes.plot(
             steps[window - 1 :],
             mean,
             color=colour,
             label=f"training, mean over {covered} steps",
-            marker=marker,
+            marker=marker_of(mean),
             markersize=3,
         )
     if "val/loss" in series:
@@ -121,6 +120,11 @@ def window_for(steps: int) -> int:
 def covered_steps(steps: Sequence[float], window: int) -> int:
     """The number of training steps in a window of values, which are trainer.log_every_n_steps apart."""
     return window * max(1, round(steps[1] - steps[0])) if len(steps) > 1 else window
+
+
+def marker_of(xs: Sized) -> str | None:
+    """The marker of a curve: a single point is not visible as a line."""
+    return "o" if len(xs) == 1 else None
 
 
 def moving_average(values: Sequence[float], window: int) -> Floats:
