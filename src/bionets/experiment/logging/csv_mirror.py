@@ -7,7 +7,6 @@ from typing import Any
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.logging.mirrors import Mirror, MirroredRun, summaries
-from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.metrics_file import COUNT, MOST_BYTES, keep_epochs_before
 from bionets.experiment.run.safe_read import RESTORE, read_bytes
 
@@ -31,11 +30,10 @@ class CsvMirror(Mirror):
 
         folder = run.folder
         self.logger = CSVLogger(folder.path, name="", version="csv", flush_logs_every_n_steps=flush_logs_every_n_steps)
-        if folder.last.exists():  # Lightning starts a new file when a run is resumed
-            last = read_checkpoint(folder.last)
-            self.logged = last["epoch"] + 1
+        self.logged, steps = run.completed
+        if self.logged:  # Lightning starts a new file when a run is resumed
             keep_epochs_before(folder.metrics_file, self.logged)
-            others = rows_of_callbacks(folder.path / "csv" / "metrics.csv", last["global_step"])
+            others = rows_of_callbacks(folder.path / "csv" / "metrics.csv", steps)
             epochs = summaries(folder.metrics_file, range(self.logged))
             for values, step in heapq.merge(others, epochs, key=lambda row: row[1]):
                 self.logger.log_metrics(values, step)

@@ -3,6 +3,7 @@
 from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from inspect import signature
 from itertools import groupby
@@ -38,6 +39,15 @@ class MirroredRun:
     def group(self) -> str:
         """The common name of runs that differ only in their seed."""
         return f"{self.config['task']['name']}/{self.config['model']['name']}/{self.config['name']}-{self.digest}"
+
+    @cached_property
+    def completed(self) -> tuple[int, int]:
+        """The numbers of epochs and of training steps in the last checkpoint, which all loggers share; (0, 0) without
+        one."""
+        if not self.folder.last.exists():
+            return 0, 0
+        last = read_checkpoint(self.folder.last)
+        return last["epoch"] + 1, last["global_step"]
 
 
 class Mirror:
@@ -157,11 +167,11 @@ def _class(path: str) -> type[Mirror]:
     return found
 
 
-def log_completed(logger: Logger, folder: RunFolder) -> int:
+def log_completed(logger: Logger, run: MirroredRun) -> int:
     """Log the epochs that a run completed before it had this logger, and return their number."""
-    completed = read_checkpoint(folder.last)["epoch"] + 1 if folder.last.exists() else 0
-    log_epochs(logger, folder.metrics_file, range(completed))
-    return completed
+    epochs, _ = run.completed
+    log_epochs(logger, run.folder.metrics_file, range(epochs))
+    return epochs
 
 
 def log_epochs(logger: Logger, metrics_file: Path, epochs: Container[int]) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bionets.atomic import write_atomically
@@ -37,14 +36,11 @@ class MlflowMirror(Mirror):
         class OnceLogger(MLFlowLogger):
             """Leaves out values that the run had before it was resumed, which MLflow would store a second time."""
 
+            before: Collection[tuple[str, int]] = ()  # name and step of each value
+
             def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
                 new = {name: value for name, value in metrics.items() if (name, step) not in self.before}
                 super().log_metrics(new, step)
-
-            @cached_property
-            def before(self) -> set[tuple[str, int]]:
-                names, client = [] if known is None else self.experiment.get_run(known).data.metrics, self.experiment
-                return {(name, each.step) for name in names for each in client.get_metric_history(known, name)}
 
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3.17 otherwise refuses to write mlruns
         file = run.folder.path / "mlflow.json"
@@ -60,15 +56,17 @@ class MlflowMirror(Mirror):
         if known is None:
             self.logger.log_hyperparams(run.config)
             write_atomically(file, json.dumps({"id": self.logger.run_id}) + "\n")
-            self.logged = log_completed(self.logger, run.folder)
+            self.logged = log_completed(self.logger, run)
             return
         try:
-            self.logger.experiment.get_run(known)
+            client = self.logger.experiment
+            names = client.get_run(known).data.metrics
         except MlflowException as error:
             raise UserError(
                 f"MLflow has no run {known}, with which this run began ({one_line(error)}): give its place with "
                 f"logger.mlflow.tracking_uri, or delete {file} to begin another"
             ) from error
+        self.logger.before = {(name, each.step) for name in names for each in client.get_metric_history(known, name)}
 
     def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
         super().write_result(result, folder)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from bionets.experiment.logging.mirrors import Mirror, MirroredRun, log_completed
-from bionets.experiment.run.checkpoints import read_checkpoint
 from bionets.experiment.run.run_folder import RunFolder
 
 
@@ -20,13 +19,13 @@ class TensorBoardMirror(Mirror):
     def __init__(self, run: MirroredRun, flush_secs: int = 120) -> None:
         from lightning.pytorch.loggers import TensorBoardLogger
 
-        last, new = run.folder.last, not (run.folder.path / "tensorboard").exists()
+        new = not (run.folder.path / "tensorboard").exists()
         # A resumed run trains again from this step on: TensorBoard ignores the events that were written before.
-        first = read_checkpoint(last)["global_step"] if last.exists() else 0
+        _, first = run.completed
         self.logger = TensorBoardLogger(
             run.folder.path, name="", version="tensorboard", flush_secs=flush_secs, purge_step=first
         )
-        self.logged = log_completed(self.logger, run.folder) if new else 0
+        self.logged = log_completed(self.logger, run) if new else 0
 
     def write_result(self, result: dict[str, Any], folder: RunFolder) -> None:
         from matplotlib.image import imread

@@ -52,7 +52,7 @@ class WandbMirror(Mirror):
             mode=wandb_mode(mode),
             resume="allow",
         )
-        self.logged = log_completed(self.logger, run.folder) if new else 0
+        self.logged = log_completed(self.logger, run) if new else 0
 
     @classmethod
     def check(cls, mode: str = "auto", **others: Any) -> None:
