@@ -242,6 +242,9 @@ def test_an_unknown_monitor_gives_a_one_line_error(cli: Command, workplace: Path
     for words in ([], ["callbacks.patience=1"]):
         outcome = cli("train", *SMALL, "task._target_=my_monitor.Mine", *words)
         assert outcome.code == 1 and outcome.error.count("\n") == 1 and "val/typo" in outcome.error
+    outcome = cli("train", *SMALL, f"{LIGHTNING}.EarlyStopping", f"{EXTRA}.monitor=val/typo")
+    assert outcome.code == 1 and "Traceback" not in outcome.error
+    assert outcome.error.splitlines()[-1].startswith("error: ") and "val/typo" in outcome.error
 
 
 def test_evaluate_notes_that_the_run_was_tested_on_limited_batches(cli: Command, workplace: Path) -> None:

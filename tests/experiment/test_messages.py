@@ -1,6 +1,7 @@
 """Commands in messages can be pasted into a shell."""
 
 import ast
+import errno
 import os
 import re
 import shlex
@@ -55,6 +56,13 @@ def test_a_key_of_a_list_is_an_error_that_names_it() -> None:
     with pytest.raises(ConfigAttributeError) as error:
         _ = OmegaConf.create({"metrics": []}).metrics.x
     assert one_line(error.value) == "there is no key metrics[x]; --help shows all keys"
+
+
+def test_an_error_of_the_file_system_names_the_file_and_the_reason(cli: Command, workplace: Path) -> None:
+    (workplace / "taken").write_text("")
+    outcome = cli("train", "paths.output_dir=taken")
+    reason = os.strerror(errno.ENOTDIR).lower()
+    assert outcome.code == 1 and outcome.error.startswith("error: taken/") and outcome.error.endswith(f": {reason}\n")
 
 
 def test_suggested_commands_are_started_like_the_running_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from hydra.errors import (
@@ -65,6 +64,8 @@ USER_ERRORS_BY_NAME = (
 )
 
 PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages
+# Modules whose errors of general types are about the user's settings.
+CHECKS_OF_SETTINGS = ("lightning.pytorch.callbacks.early_stopping",)
 SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(.+)'\n")
 MAX_MESSAGE = 800  # characters; the middle of a longer message is left out
 
@@ -91,18 +92,21 @@ def is_user_error(error: BaseException) -> bool:
 def meant_for_users(error: BaseException) -> bool:
     """Whether the message of an error is written for users."""
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    return isinstance(error, USER_ERRORS) or not names.isdisjoint(USER_ERRORS_BY_NAME)
+    known = isinstance(error, USER_ERRORS) or not names.isdisjoint(USER_ERRORS_BY_NAME)
+    return known or raised_in(error) in CHECKS_OF_SETTINGS
 
 
 def raised_by_parser(error: BaseException) -> bool:
     """Whether an error was raised inside Hydra or OmegaConf. While a config is composed, this means that the command
     line is wrong, whatever its type (ValueError for ``--resolve`` alone, AssertionError for ``optimizer=[1,2]``).
     """
-    trace: TracebackType | None = error.__traceback__
-    module = ""
-    while trace is not None:
-        module, trace = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_next
-    return module.partition(".")[0] in PARSERS
+    return raised_in(error).partition(".")[0] in PARSERS
+
+
+def raised_in(error: BaseException) -> str:
+    """The name of the module that raised an error; empty for an error that was not raised."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")) if frames else ""
 
 
 def is_no_choice(error: BaseException) -> bool:
@@ -182,6 +186,8 @@ def _message(error: BaseException) -> str:
         )
     if ambiguous := SEVERAL_VALUES.match(str(error)):
         return f"{ambiguous[1]} has several values: add -m to run each of them; a list is written [a,b]"
+    if isinstance(error, OSError) and error.filename and error.strerror and not error.filename2:
+        return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith(DEBUGGING_HINTS)) or type(error).__name__
 

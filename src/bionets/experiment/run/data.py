@@ -78,7 +78,8 @@ def refuse_no_training(arguments: dict[str, Any], task: Task) -> None:
     first = -(-batches // arguments["accumulate_grad_batches"]) * arguments["check_val_every_n_epoch"]
     if arguments["max_steps"] != -1 and arguments["max_steps"] < first:
         raise UserError(
-            f"trainer.max_steps={arguments['max_steps']} ends before the first validated epoch does, at step {first}"
+            f"trainer.max_steps={arguments['max_steps']} ends before the first validated epoch: give at least "
+            f"{first}, or shorten epochs with trainer.limit_train_batches"
         )
 
 
