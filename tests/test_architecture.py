@@ -1,4 +1,4 @@
-"""Allowed imports between packages, inside `experiment` and inside `scan`; the length of the entry points."""
+"""Allowed imports between packages, inside `experiment` and inside `scan`; lengths of the entry points; encodings."""
 
 import ast
 import subprocess
@@ -170,3 +170,16 @@ def test_hydra_plugins_import_no_heavy_package(plugin: Path) -> None:
 @pytest.mark.parametrize("entry", ["train.py", "evaluate.py", "compare.py", "analyse.py"])
 def test_entry_points_are_short(entry: str) -> None:
     assert len((ROOT / entry).read_text().splitlines()) < 60
+
+
+def test_text_is_read_and_written_in_a_named_encoding() -> None:
+    """The default depends on the system: on Windows it is not UTF-8."""
+    without = [
+        f"{file.relative_to(SOURCE)}:{call.lineno}"
+        for file in sorted(SOURCE.rglob("*.py"))
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and getattr(call.func, "attr", None) in ("read_text", "write_text")
+        and "encoding" not in {keyword.arg for keyword in call.keywords}
+    ]
+    assert not without

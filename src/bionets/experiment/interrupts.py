@@ -1,11 +1,13 @@
 """Interrupts: SIGTERM ends a command like Ctrl-C, with a record in the run folder, so that the run can be resumed."""
 
+import _thread
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 SECONDS_UNTIL_AGAIN = 0.05
@@ -55,7 +57,9 @@ def sigterm_interrupts() -> Iterator[None]:
         if isinstance(unraisable.exc_value, Terminated):
             number = signal.SIGTERM
             signal.signal(number, raise_terminated)
-        timer = threading.Timer(SECONDS_UNTIL_AGAIN, os.kill, (os.getpid(), number))
+        # On Windows, os.kill would end the process; elsewhere it also interrupts a call that waits.
+        send = partial(os.kill, os.getpid()) if os.name == "posix" else _thread.interrupt_main
+        timer = threading.Timer(SECONDS_UNTIL_AGAIN, send, (number,))
         timer.daemon = True
         timer.start()
 

@@ -163,7 +163,7 @@ def _image_folder(path: Path, fit: Callable[[Tensor], Tensor]) -> Arrays:
             f"task.data={path}: all images must have one size, found {sizes} (channels × height × width): "
             "choose one, as in task.size=[32,32], and task.colour=gray or colour"
         )
-    names = tuple(str(file.relative_to(path)) for file, _ in files)
+    names = tuple(file.relative_to(path).as_posix() for file, _ in files)
     return Arrays(torch.stack(images), torch.tensor([number for _, number in files]), classes, names=names)
 
 

@@ -39,7 +39,9 @@ class PublishedBest:
 @cache
 def published_bests() -> Mapping[str, PublishedBest]:
     """The best published values by the name of the task."""
-    return {task: PublishedBest(**entry) for task, entry in yaml.safe_load(PUBLISHED.read_text()).items()}
+    return {
+        task: PublishedBest(**entry) for task, entry in yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")).items()
+    }
 
 
 def leaderboard(runs: Sequence[Run]) -> str:

@@ -67,10 +67,10 @@ def choices_of(group: str, chosen: str | None, folders: Sequence[Path]) -> list[
     files = {file.stem: file for folder in folders for file in sorted(folder.glob(f"{group}/*.yaml"))}
     lines = []
     for name, file in files.items():
-        comment = re.match(r"(?:# @package.*\n)?((?:# ?\S.*\n)*)", file.read_text())
+        comment = re.match(r"(?:# @package.*\n)?((?:# ?\S.*\n)*)", file.read_text(encoding="utf-8"))
         assert comment is not None
         lines.append(_line(f"{group}={name}", first_sentence(re.sub(r"^# ?", "", comment[1], flags=re.MULTILINE))))
-    return [*lines, "", files[chosen].read_text().rstrip()] if chosen in files else lines
+    return [*lines, "", files[chosen].read_text(encoding="utf-8").rstrip()] if chosen in files else lines
 
 
 def documented(config: DictConfig, keys: Sequence[str], indent: str = "") -> list[str]:

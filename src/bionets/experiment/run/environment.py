@@ -80,7 +80,7 @@ def keep_large_buffers() -> None:
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         return subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+            ["git", *arguments], cwd=folder, capture_output=True, encoding="utf-8", check=True, timeout=10
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

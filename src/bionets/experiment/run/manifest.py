@@ -18,7 +18,7 @@ ACCEPT = f"restore it, or delete {NAME} to take the files as they are"
 
 def manifest_of(folder: Path, files: Iterable[Path], contents: Mapping[str, bytes]) -> str:
     """The manifest of existing files in a folder, and of others that are not written yet, by name and content."""
-    entries = {str(file.relative_to(folder)): _entry_of(file) for file in files if file.is_file()}
+    entries = {file.relative_to(folder).as_posix(): _entry_of(file) for file in files if file.is_file()}
     entries |= {
         name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for name, content in contents.items()

@@ -85,5 +85,6 @@ def _imports(file: Path, package: str | None) -> Iterator[str]:
 
 
 def _digest_of_names(folder: Path) -> str:
-    files = sorted((str(file.relative_to(folder)), file.stat().st_size) for file in folder.rglob("*") if file.is_file())
-    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    sizes = sorted((file.relative_to(folder).as_posix(), file.stat().st_size) for file in files)
+    return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()

@@ -31,7 +31,7 @@ def published(config: dict[str, Any]) -> dict[str, Published]:
 
 @cache
 def _entries() -> list[dict[str, Any]]:
-    return yaml.safe_load(FILE.read_text())
+    return yaml.safe_load(FILE.read_text(encoding="utf-8"))
 
 
 def _suits(settings: Mapping[str, Any], config: dict[str, Any]) -> bool:

@@ -122,7 +122,7 @@ class RunFolder:
 
     def require_unchanged(self, file: Path) -> None:
         """Raise UserError if a file of a complete run was changed after the run had written it."""
-        known = read_manifest(self.path).get(str(file.relative_to(self.path)))
+        known = read_manifest(self.path).get(file.relative_to(self.path).as_posix())
         if known and (fault := fault_of(file, known)):
             raise UserError(f"{file} {fault}: {ACCEPT}")
 

@@ -128,7 +128,7 @@ def note_pruner(settings: "Settings") -> None:
     if not file.exists():
         settings.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, text)
-    elif file.read_text() != text:
+    elif file.read_text(encoding="utf-8") != text:
         print_line(
             f"note: the study {settings.folder.name} began with another pruner, and its trials count: "
             "for a search of its own give hydra.sweeper.study_name=another",

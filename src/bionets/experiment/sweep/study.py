@@ -95,8 +95,8 @@ class Study:
             )
         home = study.user_attrs.get("home")
         if home is None:
-            study.set_user_attr("home", identity.read_text())
-        elif home != identity.read_text():
+            study.set_user_attr("home", identity.read_text(encoding="utf-8"))
+        elif home != identity.read_text(encoding="utf-8"):
             raise UserError(
                 f"{url} has a study {study.study_name} with another folder: "
                 "give all its workers the same paths.output_dir, or this one another hydra.sweeper.study_name"
