@@ -384,6 +384,12 @@ def test_the_bistable_initialisation_is_bistable() -> None:
         assert bistable_share(gates[0].a).tolist() == [share] * 3
 
 
+def test_the_share_at_a_single_step_is_visible() -> None:
+    axes = Figure().add_subplot()
+    draw_bistable_share(axes, {"layer 1": torch.tensor([0.5])})
+    assert axes.lines[0].get_marker() == "o"
+
+
 def test_figures_are_drawn(tmp_path: Path) -> None:
     step = state_map(one_unit(1.5))
     figure = Figure(figsize=(10, 6))

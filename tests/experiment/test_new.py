@@ -44,7 +44,13 @@ def test_the_working_directory_is_named_by_a_dot(tmp_path: Path, monkeypatch: py
     assert Path("first_project", "cells.py").exists()
 
 
-@pytest.mark.parametrize("words", [[], ["a", "b"], ["--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["my_project", "-h"]])
+def test_help_describes_the_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert new(words) == 0
+    assert capsys.readouterr().out.startswith("bionets new my_project: ")
+
+
+@pytest.mark.parametrize("words", [[], ["a", "b"], ["--other"]])
 def test_arguments_other_than_one_name_print_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert new(words) == 1
     assert "bionets new my_project" in capsys.readouterr().err

@@ -17,9 +17,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bionets.analysis.figures import marker_of, moving_average, scale_losses
+from bionets.analysis.figures import moving_average, scale_losses
 from bionets.analysis.names import label_of, name_of
-from bionets.analysis.style import COLUMN, LineStyle, legend_below, line_styles, new_figure, save, styled, text_colour
+from bionets.analysis.style import (
+    COLUMN,
+    LineStyle,
+    legend_below,
+    line_styles,
+    marker_of,
+    new_figure,
+    save,
+    styled,
+    text_colour,
+)
 
 Curve = tuple[Sequence[float], Sequence[float]]
 Curves = Mapping[str, Mapping[str, Sequence[Curve]]]

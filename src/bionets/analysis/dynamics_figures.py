@@ -9,13 +9,13 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from bionets.analysis.dynamics import FixedPoint
-from bionets.analysis.style import grid_colour, legend_of
+from bionets.analysis.style import grid_colour, legend_of, marker_of
 
 
 def draw_bistable_share(axes: Axes, shares: Mapping[str, Tensor]) -> None:
     """Draw the share of bistable units over time, with one curve for each name."""
     for name, share in shares.items():
-        axes.plot(range(1, len(share) + 1), share, label=name)
+        axes.plot(range(1, len(share) + 1), share, label=name, marker=marker_of(share))
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel("time step")
     axes.set_ylabel("share of bistable units (a > 1)")

@@ -1,6 +1,6 @@
 """The figures of a run: loss curves with their moving average, accuracy by length."""
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from bionets.analysis.names import label_of
-from bionets.analysis.style import grid_colour, legend_of, line_styles, new_figure, save, styled, text_colour
+from bionets.analysis.style import grid_colour, legend_of, line_styles, marker_of, new_figure, save, styled, text_colour
 
 Floats = NDArray[np.float64]
 Series = Mapping[str, tuple[Sequence[int], Sequence[float]]]
@@ -120,11 +120,6 @@ def window_for(steps: int) -> int:
 def covered_steps(steps: Sequence[float], window: int) -> int:
     """The number of training steps in a window of values, which are trainer.log_every_n_steps apart."""
     return window * max(1, round(steps[1] - steps[0])) if len(steps) > 1 else window
-
-
-def marker_of(xs: Sized) -> str | None:
-    """The marker of a curve: a single point is not visible as a line."""
-    return "o" if len(xs) == 1 else None
 
 
 def moving_average(values: Sequence[float], window: int) -> Floats:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from bionets.analysis.spiking_figures import draw_spikes, finish, panels_in_a_column
-from bionets.analysis.style import styled
+from bionets.analysis.style import marker_of, styled
 from bionets.layers.plastic import Network, WeightedConnection
 
 MOST_TRACES = 4  # maximum number of neurons of a group, or synapses of a connection, drawn as lines
@@ -147,6 +147,6 @@ def draw_presentation(file: Path, presentation: Presentation, title: str) -> Pat
 
 def draw_lines(axes: Axes, title: str, label: str, values: Tensor) -> None:
     for number, line in enumerate(values.T):
-        axes.plot(line, color=f"C{number}", linewidth=0.9)
+        axes.plot(line, color=f"C{number}", linewidth=0.9, marker=marker_of(line))
     axes.set_title(title, loc="left")
     axes.set_ylabel(label)

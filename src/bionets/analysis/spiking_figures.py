@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bionets.analysis.names import name_of
 from bionets.analysis.spiking_activity import Activity, fires
-from bionets.analysis.style import PAGE, grid_colour, new_figure, save, styled, text_colour
+from bionets.analysis.style import PAGE, grid_colour, marker_of, new_figure, save, styled, text_colour
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer
 
 MOST_NEURONS, MOST_TRACES = 200, 4
@@ -66,7 +66,7 @@ def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activi
         activity_of = output.count_nonzero(0).float() if spiking else voltage.std(0, correction=0)
         most = activity_of.topk(min(MOST_TRACES, voltage.shape[1])).indices
         for place, neuron in enumerate(most.tolist()):
-            axes.plot(voltage[:, neuron], color=f"C{place}", linewidth=0.9)
+            axes.plot(voltage[:, neuron], color=f"C{place}", linewidth=0.9, marker=marker_of(voltage))
             if spiking:
                 steps = output[:, neuron].nonzero()[:, 0]
                 size = min(3.0, 2 * tick_width(len(voltage)))

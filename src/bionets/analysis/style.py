@@ -7,7 +7,7 @@ has the same colour and dash pattern in every figure. The settings of matplotlib
 import hashlib
 import io
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
@@ -208,6 +208,11 @@ def legend_below(figure: Figure, handles: Sequence[Artist], columns: int | None 
 def legend_of(axes: Axes) -> None:
     """Add a legend above an axis."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+
+
+def marker_of(xs: Sized) -> str | None:
+    """The marker of a curve: a single point is not visible as a line."""
+    return "o" if len(xs) == 1 else None
 
 
 def text_colour() -> str:

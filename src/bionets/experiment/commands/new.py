@@ -12,10 +12,15 @@ from pathlib import Path
 from bionets.experiment.errors import UserError
 
 NAME, SUFFIX = "my_project", ".template"
+HELP = """bionets new my_project: write a small project with a cell, a task, a test and configs of its own to the folder
+my_project, which must not exist yet or be empty, and print the command that trains it"""
 
 
 def new(words: Sequence[str]) -> int:
     """Write the project that is named on the command line, print the next step, and return the exit code."""
+    if set(words) & {"-h", "--help"}:
+        print(HELP)
+        return 0
     try:
         if len(words) != 1 or words[0].startswith("-"):
             raise UserError("give the name of the project: bionets new my_project")
