@@ -137,6 +137,11 @@ def test_the_loss_receives_the_valid_steps_of_sequences_with_lengths() -> None:
     assert shapes == [((7, 3), (7, 3))]
 
 
+def test_sequences_of_as_many_steps_as_samples_are_no_broadcast_of_the_loss() -> None:
+    spec = TaskSpec("sequence_to_sequence", 2, 1, lengths=True)
+    check_loss(functional.mse_loss, spec, torch.zeros(4, 4, 2), torch.zeros(4, 4, 1), torch.tensor([4, 2, 3, 4]))
+
+
 @pytest.mark.parametrize("data", [(np.zeros((5, 4, 2)), np.zeros((4, 1))), (torch.zeros(5, 4, 2),), torch.zeros(5)])
 def test_drawn_data_that_are_not_tensors_are_refused(data: Any) -> None:
     class Drawn(Task):

@@ -109,13 +109,14 @@ def check_loss(
     batch = x.shape[spec.batch_dims[0]]
     steps = (len(x), batch) if every_step else (batch,)
     prediction = torch.zeros(*steps, spec.output_size, requires_grad=True)
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), _Broadcasts() as broadcasts:
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         try:
             prediction, target = spec.only_scored(prediction, target, *lengths)
             if not len(target):  # no step has a label
                 return
-            found = loss(prediction, target)
+            with _Broadcasts() as broadcasts:
+                found = loss(prediction, target)
         except Exception:
             return
     if broadcasts.found:
