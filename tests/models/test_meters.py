@@ -10,7 +10,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import MeanMetric, MetricCollection, MinMaxMetric
+from torchmetrics import MeanAbsoluteError, MeanMetric, MeanSquaredError, MetricCollection, MinMaxMetric
 
 from bionets.models import RecurrentModel
 from bionets.models.meters import make_meters, measure, values_of
@@ -68,6 +68,26 @@ def of_lengths(batch_size: int, folder: Path) -> Task:
     x, lengths = torch.randn(40, 6, 2, generator=random), torch.randint(1, 7, (40,), generator=random)
     torch.save({"x": x, "y": x.sum(2), "lengths": lengths}, folder / "data.pt")
     return CustomData(str(folder / "data.pt"), lengths="lengths", val_share=0.2, test_share=0.2, batch_size=batch_size)
+
+
+class Numbers(Masked):
+    """The task of `Masked` with the metrics of numbers."""
+
+    def metrics(self) -> MetricCollection:
+        return MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError()})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_metrics_of_half_precision_are_those_of_its_numbers(dtype: torch.dtype) -> None:
+    random = torch.Generator().manual_seed(0)
+    prediction, target = (10 * torch.randn(500, 8, 1, generator=random).to(dtype) for _ in range(2))
+    task = Numbers(train_size=8, val_size=8, test_size=8, batch_size=8, epochs=1)
+    meters = make_meters(task)
+    measure(meters, task, prediction, target)
+    error = prediction.double() - target.double()
+    found = values_of(meters)
+    torch.testing.assert_close(found["mse"], error.square().mean().float())  # its sum is above the largest float16
+    torch.testing.assert_close(found["mae"], error.abs().mean().float())
 
 
 def test_batches_of_weight_zero_count_in_metrics(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
+HALF = (torch.float16, torch.bfloat16)
+
 
 class MetricError(ValueError):
     """A metric raises an error for its arguments, is not a scalar, or is not measured."""
@@ -27,10 +29,12 @@ def make_meters(task: Any) -> MetricCollection:
 
 
 def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Tensor) -> None:
-    """Add the answers of a batch to the meters, if there are any."""
+    """Add the answers of a batch to the meters, if there are any. Metrics get half precision as float32, because a
+    sum over a batch overflows in float16 and is rounded in bfloat16."""
     if not len(target):
         return
     loss = task.loss(prediction, target)
+    prediction, target = (each.float() if each.dtype in HALF else each for each in (prediction, target))
     for name, metric in meters.items():
         if name == "loss":
             if weight := task.scored_steps(target):  # the mean over no answers is NaN
