@@ -502,6 +502,8 @@ def test_targets_that_do_not_go_with_images_are_refused(tmp_path: Path) -> None:
         (["0", "1", "NA"], "line 4, column y: 'NA' is not a number"),
         (["0", "NaN", "1"], "line 3, column y: 'NaN' is not a number"),
         (["0.5", "1", "inf"], "line 4, column y: 'inf' is not a number"),
+        (["0", "1", "#N/A"], "line 4, column y: '#N/A' is not a number"),
+        (["1", "<NA>", "0"], "line 3, column y: '<NA>' is not a number"),
     ],
 )
 def test_missing_targets_are_refused(targets: list[str], message: str, tmp_path: Path) -> None:

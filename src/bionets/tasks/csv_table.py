@@ -12,7 +12,10 @@ from torch import Tensor
 from .data_files import NAME_THEM, Arrays, as_targets, exact
 from .spec import UNLABELLED
 
-MISSING = {"na", "n/a", "nan", "inf", "-inf", "null", "none", "?", "-"}  # texts for a missing number, in lower case
+MISSING = {  # texts for a missing number, in lower case; also those of Excel (#N/A) and pandas (<NA>)
+    *("na", "n/a", "nan", "-nan", "inf", "-inf", "infinity", "-infinity", "null", "none", "?", "-", "."),
+    *("#n/a", "#na", "<na>"),
+}
 
 
 def read_csv(
