@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 from bionets.tasks import CustomData
 from tests.tasks.test_custom import I, N, T, sequences, write
@@ -30,6 +31,15 @@ def test_arrays_may_have_either_byte_order(tmp_path: Path) -> None:
         np.savez(tmp_path / "data.npz", x=x.numpy().astype(f"{order}f4"), y=y.numpy().astype(f"{order}i4"))
         task = CustomData(str(tmp_path / "data.npz"))
         assert torch.equal(task._x, native._x) and torch.equal(task._y, native._y)
+
+
+@pytest.mark.parametrize(
+    "content", [{"x": np.ones((N, 3)), "y": np.ones(N)}, TensorDataset(torch.ones(N, 3), torch.ones(N))]
+)
+def test_torch_files_of_other_objects_than_tensors_are_refused_with_the_remedy(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "data.pt")
+    with pytest.raises(ValueError, match=r"holds other objects than tensors: save a dict of tensors\)$"):
+        CustomData(str(tmp_path / "data.pt"))
 
 
 def test_sparse_tensors_are_refused(tmp_path: Path) -> None:

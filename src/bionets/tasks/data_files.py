@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,10 @@ Found = tuple[Collection[str], dict[str, Any]]
 
 
 def _torch(path: Path, names: Sequence[str]) -> Found:
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:  # the message of torch advises to run the code in the file
+        raise ValueError("it is damaged, or holds other objects than tensors: save a dict of tensors") from error
     if isinstance(content, tuple | list) and len(content) == 2:
         content = dict(zip(("x", "y"), content, strict=True))
     if not isinstance(content, dict):
