@@ -56,7 +56,8 @@ def export(
     the readout.
 
     Args:
-        run: the run folder. Its data set is not needed.
+        run: the run folder. Its data set is not needed, except for the tasks whose shapes it defines (`custom`,
+            `time_series`, `shd`, `ssc` and `speech_digits`).
         file: the file to write, whose suffix is the format. An existing file is replaced.
         single_step: whether to export a single step instead of the whole sequence. None: for ``.onnx`` if the model has
             one and ``steps`` is None; not for ``.pt2``. NIR always holds a single step.

@@ -47,7 +47,8 @@ def load_trained(
         data_dir: the folder of all data sets; None for that in the run's ``config.yaml``.
         trust: modules whose code the run's ``config.yaml`` may name, in addition to that of bionets.
         data: whether the task's data are read (or downloaded) and checked now. If False, the model can be used and the
-            task has its ``spec``, ``loss`` and ``metrics``; its data are read on first use.
+            task has its ``spec``, ``loss`` and ``metrics``; its data are read on first use. The tasks ``custom``,
+            ``time_series``, ``shd``, ``ssc`` and ``speech_digits`` need their files in any case.
         task_options: options of the task that replace those in the run's ``config.yaml``, to use other data.
 
     Raises:
