@@ -1,5 +1,6 @@
 """bionets.load and bionets.export: loaded and exported models compute what the model of the run computes."""
 
+import io
 import re
 import shutil
 import subprocess
@@ -215,6 +216,17 @@ def test_every_family_is_exported_and_checked(name: str, suffix: str, single: bo
         pytest.importorskip("onnxruntime")
     torch.manual_seed(0)
     assert module.exported(STEPWISE[name]().eval().requires_grad_(False), suffix, single, None)
+
+
+@pytest.mark.parametrize("name", ["brc", "lstm"])
+def test_a_program_takes_any_batch_size(name: str) -> None:
+    """Also that of one of its other dimensions: 3 inputs, 4 steps and units, 5 classes."""
+    torch.manual_seed(0)
+    model = STEPWISE[name]().eval().requires_grad_(False)
+    program = torch.export.load(io.BytesIO(module.exported(model, ".pt2", False, None))).module()
+    for batch in range(1, 9):
+        x = torch.rand(4, batch, 3)
+        torch.testing.assert_close(program(x), model(x))
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from bionets.annotations import NAMED, require_types
 from bionets.import_path import import_object
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.models.checks import InterfaceError
+from bionets.scan.eager import is_exporting
 
 
 def import_layer(path: str) -> Any:
@@ -135,6 +136,8 @@ def outputs_and_state(
         raise InterfaceError(
             f"{name}.forward must return outputs [T, B, H], here {list(wanted)}; got {list(output.shape)}"
         )
+    if is_exporting():  # comparisons with the batch size would become conditions of the program
+        return output, state
     steps, batch = x.shape[:2]
     for each in state if isinstance(state, tuple | list) else [state]:
         if isinstance(each, Tensor) and steps in each.shape[:-1] and batch not in each.shape:
