@@ -104,7 +104,7 @@ class Delays(nn.Module):
         # At the boundary of the support, half of the gradient passes: an integer delay has one such step on each side,
         # and the slope is the mean of both. At the ends of the range there is only one side.
         inside = (kept > self.shortest) & (kept < self.longest)
-        weights = torch.where(inside, (height + height.abs()) / 2, height.clamp(min=0))
+        weights = torch.where(inside, (height + height.abs()) / 2, torch.where(height < 0, 0, height))
         return (weights / weights.sum(0)).to(own.dtype)
 
     def extra_repr(self) -> str:

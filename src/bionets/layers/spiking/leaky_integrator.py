@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from bionets.layers.spiking.docstring import docstring
@@ -55,8 +56,9 @@ def fire(mem: Tensor, noise: States, params: Any, kind: Kind, firing: Firing) ->
 
 
 def part(x: Tensor, sign: str) -> Tensor:
-    """The part of x with this sign: [x]₊ or [x]₋. At exactly 0 the gradient passes to both."""
-    return x if sign == "" else x.clamp(min=0) if sign == "pos_" else x.clamp(max=0)
+    """The part of x with this sign: [x]₊ or [x]₋. At exactly 0 the gradient passes to both, which ``clamp`` does only
+    up to torch 2.13."""
+    return x if sign == "" else torch.where(x < 0 if sign == "pos_" else x > 0, 0.0, x)
 
 
 def total(traces: dict[str, Tensor]) -> Tensor:
