@@ -19,7 +19,7 @@ from bionets.experiment.errors import UserError
 from bionets.experiment.run import export as module
 from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.run_folder import RunFolder
-from bionets.layers import get_states, set_states
+from bionets.layers import SpatialRecurrent, get_states, set_states
 from bionets.layers.single_step import RecurrentStep, StatefulStep
 from bionets.layers.spiking import LIB
 from bionets.models import (
@@ -309,6 +309,7 @@ def test_a_single_step_of_a_users_layer_has_a_name_for_each_state() -> None:
     x = torch.randn(2, 3)
     step = RecurrentStep(TwoStates(3, 4), x=x)
     assert step.state_names == ("h0", "c0") == RecurrentStep(torch.nn.LSTM(3, 4), x=x).state_names
+    assert RecurrentStep(SpatialRecurrent(torch.nn.LSTM(3, 4))).state_names == ("h0", "c0")
     model = RecurrentModel(SEQUENCE, "tests.test_load_and_export.TwoStates", hidden_size=4)
     assert module.exported(model.eval().requires_grad_(False), ".onnx", True, None)
 

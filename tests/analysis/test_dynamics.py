@@ -27,7 +27,7 @@ from bionets.analysis.dynamics_figures import (
     draw_half_lives,
     draw_hysteresis,
 )
-from bionets.layers import BRC, NBRC, PeepholeLSTM, StigmergicPerceptron
+from bionets.layers import BRC, NBRC, PeepholeLSTM, SpatialRecurrent, StigmergicPerceptron
 from bionets.layers.spiking import ALIF, LI, LIB, FullyRecurrent
 
 NO_INPUT = torch.zeros(1, dtype=torch.float64)
@@ -97,12 +97,21 @@ def test_a_line_attractor_of_a_gru_is_found() -> None:
     assert max(float(point.state[0]) for point in points) > 0.5 > -0.5 > min(float(point.state[0]) for point in points)
 
 
-@pytest.mark.parametrize("layer", [nn.LSTM(2, 3, 2), PeepholeLSTM(2, 3), NBRC(2, 3, 2), nn.GRU(2, 3, batch_first=True)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.LSTM(2, 3, 2),
+        PeepholeLSTM(2, 3),
+        NBRC(2, 3, 2),
+        nn.GRU(2, 3, batch_first=True),
+        SpatialRecurrent(nn.GRU(2, 3, batch_first=True)),
+    ],
+)
 def test_states_and_jacobians_of_a_state_map_equal_those_of_the_layer(layer: nn.Module) -> None:
     torch.manual_seed(0)
     x = torch.randn(5, 4, 2, dtype=torch.float64)
     step = state_map(layer)
-    batch_first = getattr(layer, "batch_first", False)
+    batch_first = getattr(getattr(layer, "layer", layer), "batch_first", False)
     _, expected = layer.double()(x.transpose(0, 1) if batch_first else x)
     expected = (expected,) if isinstance(expected, Tensor) else expected
     flat = torch.cat([state.transpose(0, 1).flatten(1) for state in expected], 1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bionets.layers.recurrent.recurrence import as_tuple
+from bionets.layers.spatial.spatial_recurrent import without_positions
 from bionets.layers.stateful import StatefulModule
 
 
@@ -28,6 +29,7 @@ class StateMap:
     """
 
     def __init__(self, layer: nn.Module) -> None:
+        layer = without_positions(layer)
         if not isinstance(layer, StatefulModule) and not _takes_states(layer):
             raise ValueError(f"{type(layer).__name__} takes no states: give a layer like nn.GRU, or a stateful layer")
         self.layer = copy.deepcopy(layer).double().eval().requires_grad_(False)

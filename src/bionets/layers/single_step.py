@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
 from bionets.layers.recurrent.recurrence import as_tuple
+from bionets.layers.spatial.spatial_recurrent import without_positions
 from bionets.layers.stateful import StatefulModule, get_states, set_states, stateful_modules, temporary_states
 
 
@@ -52,6 +53,7 @@ class RecurrentStep(SingleStep):
 
     def __init__(self, layer: nn.Module, readout: nn.Module | None = None, x: Tensor | None = None) -> None:
         super().__init__()
+        layer = without_positions(layer)
         name = type(layer).__name__
         if getattr(layer, "bidirectional", False):
             raise ValueError(f"a bidirectional {name} cannot run step by step: it needs the whole sequence")

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from bionets.layers import BRC, NBRC, variability_amongst_attractors, warm_up
+from bionets.layers import BRC, NBRC, SpatialRecurrent, variability_amongst_attractors, warm_up
 
 
 def generator() -> torch.Generator:
@@ -70,13 +70,14 @@ def test_the_warm_up_gives_a_layer_with_one_stable_state_many(kind: type[nn.RNNB
 
 def test_the_same_generator_gives_the_same_weights_in_every_layout() -> None:
     weights = []
-    for first in (False, True, False):
+    for first, spatial in ((False, False), (True, False), (False, False), (True, True)):
         torch.manual_seed(0)
         layer = nn.GRU(2, 5, num_layers=2, batch_first=first)
-        warm_up(layer, inputs(first), steps=4, longest=5, generator=generator())
+        warm_up(SpatialRecurrent(layer) if spatial else layer, inputs(first), steps=4, longest=5, generator=generator())
         weights.append(nn.utils.parameters_to_vector(layer.parameters()))
     torch.testing.assert_close(weights[0], weights[1])
     assert torch.equal(weights[0], weights[2])
+    assert torch.equal(weights[1], weights[3])
 
 
 class Noting(nn.GRU):
@@ -165,6 +166,8 @@ def test_the_warm_up_keeps_mode_and_dropout_and_leaves_no_gradient() -> None:
 def test_bidirectional_layers_and_missing_batches_are_refused() -> None:
     with pytest.raises(ValueError, match="bidirectional"):
         warm_up(BRC(2, 5, bidirectional=True), inputs())
+    with pytest.raises(ValueError, match="bidirectional"):
+        warm_up(SpatialRecurrent(NBRC(2, 5, bidirectional=True)), inputs())
     with pytest.raises(ValueError, match="no batch"):
         warm_up(BRC(2, 5), [])
     with pytest.raises(ValueError, match="no parameters that can be trained"):

@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from bionets.layers.recurrent.recurrence import as_tuple
+from bionets.layers.spatial.spatial_recurrent import without_positions
 
 
 def variability_amongst_attractors(states: Tensor, tolerance: float = 1e-4, *, differentiable: bool = False) -> Tensor:
@@ -76,6 +77,7 @@ def warm_up(
 
     Source: as `variability_amongst_attractors`. The published values are the defaults.
     """
+    layer = without_positions(layer)
     if getattr(layer, "bidirectional", False):
         raise ValueError("a bidirectional layer has no time step: warm up layers of one direction")
     parameters = [each for each in layer.parameters() if each.requires_grad]

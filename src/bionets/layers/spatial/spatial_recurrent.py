@@ -101,3 +101,9 @@ class SpatialRecurrent(nn.Module):
             strengths = mean_strengths(weight, positions).fill_diagonal_(0)
             lengths.append((strengths * distances(positions)).sum() / strengths.sum())
         return torch.stack(lengths).mean()
+
+
+def without_positions(layer: nn.Module) -> nn.Module:
+    """The layer within a `SpatialRecurrent`, which has the options of `torch.nn.GRU` as attributes; another layer
+    itself."""
+    return layer.layer if isinstance(layer, SpatialRecurrent) else layer
