@@ -29,7 +29,8 @@ def naive_wiring(weight: Tensor, positions: Tensor) -> float:
     C, total = naive_communicability(weight), 0.0
     for i in range(len(weight)):
         for j in range(len(weight)):
-            total += abs(weight[i][j].item()) * math.dist(positions[i].tolist(), positions[j].tolist()) * C[i][j].item()
+            length = math.sqrt(math.dist(positions[i].tolist(), positions[j].tolist()) ** 2 + 1e-8)
+            total += abs(weight[i][j].item()) * length * C[i][j].item()
     return total
 
 
