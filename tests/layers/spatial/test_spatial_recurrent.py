@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bionets.layers import BRC, NBRC, PeepholeLSTM, SpatialRecurrent, proximity_cost, wiring_cost
+from bionets.layers import BRC, LMU, NBRC, PeepholeLSTM, SpatialRecurrent, proximity_cost, wiring_cost
 from bionets.layers.spatial.spatial_costs import communicability
 from bionets.layers.spatial.spatial_recurrent import grid_positions
 
@@ -91,6 +91,7 @@ def test_the_grid_of_100_units_is_5_by_5_by_4() -> None:
         lambda: nn.GRU(3, 6, bidirectional=True),
         lambda: NBRC(3, 6, num_layers=2),
         lambda: PeepholeLSTM(3, 6),
+        lambda: LMU(3, 6),  # its memory has no positions
     ],
 )
 @pytest.mark.parametrize("learn", [False, True])

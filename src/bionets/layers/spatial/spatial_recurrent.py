@@ -77,10 +77,11 @@ class SpatialRecurrent(nn.Module):
         for index in range(int(self.layer.num_layers)):  # type: ignore[arg-type]
             for direction in ("", "_reverse") if getattr(self.layer, "bidirectional", False) else ("",):
                 suffix = f"_l{index}{direction}"
+                # the connections from the input, and from the memory of an LMU, do not begin at units
                 own = [
                     weight
                     for name, weight in named
-                    if name.endswith(suffix) and weight.dim() == 2 and not name.startswith("weight_ih")
+                    if name.endswith(suffix) and weight.dim() == 2 and not name.startswith(("weight_ih", "weight_mh"))
                 ]
                 found.append(torch.cat(own))
         return found
