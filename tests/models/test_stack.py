@@ -128,6 +128,8 @@ def test_user_layers_receive_their_arguments() -> None:
         ({"layer": "LayerNorm", "size": 3}, r"layers\[0\]: LayerNorm takes no size"),
         ({"layer": "BatchNorm1d", "size": 3}, "BatchNorm1d takes no size"),
         ({"layer": "RMSNorm", "size": 3}, "RMSNorm takes no size"),
+        ({"layer": "GroupNorm", "size": 3}, "GroupNorm takes no size"),  # one group of each unit: an output of 0
+        ({"layer": "LazyBatchNorm1d", "size": 3}, "LazyBatchNorm1d takes no size"),
         ({"layer": "PReLU", "size": 3}, "PReLU takes no size"),
         ({"layer": "LeakyReLU", "size": 3}, "LeakyReLU takes no size"),
         ({"layer": "Softplus", "size": 3}, "Softplus takes no size"),

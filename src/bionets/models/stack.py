@@ -160,12 +160,14 @@ def make_modules(entry: Mapping[str, Any], size_in: int, key: str) -> tuple[list
 
 
 def takes_size(kind: type[nn.Module], named: Collection[str] = ()) -> bool:
-    """Whether the second argument of a constructor may be a size. It is not if it is a float or a bool, such as ``eps``
-    of LayerNorm, which would silently be the size, or if it is among the named arguments, such as ``max_delay`` of
-    Delay."""
-    second = [*parameters_of(kind).values()][1:2]
-    return not any(
-        each.name in named or {float, bool} & {each.annotation, *get_args(each.annotation)} for each in second
+    """Whether the first two arguments of a constructor may be the sizes of input and output. The second is not if it is
+    a float or a bool, such as ``eps`` of LayerNorm, which would silently be the size, or if it is among the named
+    arguments, such as ``max_delay`` of Delay. The first is not if it is the number of groups of GroupNorm, which would
+    make one group of each unit, and the output 0."""
+    parameters, numbers = parameters_of(kind), {float, bool}
+    return [*parameters][:1] != ["num_groups"] and not any(
+        each.name in named or numbers & {type(each.default), each.annotation, *get_args(each.annotation)}
+        for each in [*parameters.values()][1:2]
     )
 
 
