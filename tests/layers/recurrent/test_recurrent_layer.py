@@ -390,6 +390,16 @@ def test_repr_is_that_of_gru(kind: type[nn.Module]) -> None:
             TypeError,
             "h0 must be a tensor, got NoneType",
         ),
+        (
+            lambda kind: kind(3, 4, batch_first=True)(torch.randn(2, 5, 3), reset=torch.zeros(5, 2, dtype=torch.bool)),
+            ValueError,
+            r"reset must be \[2, 5\] bools, got \[5, 2\]",
+        ),
+        (
+            lambda kind: kind(3, 4, batch_first=True)(torch.randn(2, 5, 3), reset=[[False] * 5] * 2),
+            TypeError,
+            "reset must be a tensor of bools, got a list",
+        ),
     ],
 )
 def test_bad_arguments_give_a_one_line_error(

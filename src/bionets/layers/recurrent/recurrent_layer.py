@@ -101,15 +101,17 @@ class RecurrentLayer(RecurrentModule):
     def _forward_batched(
         self, x: Tensor, h0: Tensor | States | None, lengths: Tensor | None, reset: Tensor | None, backend: str
     ) -> tuple[Tensor, States]:
-        x = x.transpose(0, 1) if self.batch_first else x
+        if reset is not None:
+            reset = check_reset(reset, x.shape, x.device)  # in the layout of the user
+        if self.batch_first:
+            x, reset = x.transpose(0, 1), None if reset is None else reset.transpose(0, 1)
         states = self._states_of(h0, self._state_shape(x.size(1)))
         if lengths is not None:
             lengths = check_lengths(lengths, x.shape, x.device)
             x = zero_past_end(x, lengths)  # otherwise 0·NaN would reach the gradient of the weights
-        if reset is not None:
-            reset = check_reset(reset.transpose(0, 1) if self.batch_first else reset, x.shape, x.device)
+        if reset is not None and lengths is not None:
             # In reverse, a reset at the step after the end of a sequence would discard its initial state.
-            reset = reset if lengths is None else reset & valid_steps(lengths, len(x))
+            reset = reset & valid_steps(lengths, len(x))
         output, states = self._over_layers(x, states, lengths, reset, backend)
         if lengths is not None:
             output = zero_past_end(output, lengths)  # for cells whose output is computed after the scan
