@@ -224,6 +224,16 @@ def test_only_the_last_layer_of_a_stack_has_exact_gradients() -> None:
         assert torch.allclose(found[name], gradient) == exact, name
 
 
+def test_the_gradient_of_a_learned_initial_state_is_that_of_the_first_chunk() -> None:
+    torch.manual_seed(0)
+    model = layers.StigmergicPerceptron(INPUTS, UNITS)
+    expected, found = through_time(model, inputs()), in_chunks(model, inputs(), (5, 7))
+    first = in_chunks(model, inputs(), (5,))["threshold_start"]
+    assert torch.equal(found.pop("threshold_start"), first)
+    assert not torch.allclose(first, expected.pop("threshold_start"))
+    assert_equal(found, expected)
+
+
 def nbrc_with_cut_products(model: StatefulRecurrent, x: Tensor) -> dict[str, Tensor]:
     parameters = dict(model.layer.named_parameters())
     weight_ih, weight_hh, bias = (parameters[f"{name}_l0"] for name in ("weight_ih", "weight_hh", "bias"))

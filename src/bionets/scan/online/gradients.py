@@ -61,7 +61,8 @@ class OnlineGradients(TorchFunctionMode):
     θ are the parameters of the step, and the weight and bias of the linear map (`torch.nn.Linear`, `project`) that
     computes its input. ∂s/∂θ takes B·N numbers for each state and each parameter of the step, and B times the size of a
     weight for each state. Gradients with respect to inputs, and to operations before the linear map, flow only within
-    the chunk. The same holds for gradients of a layer through the states of later layers.
+    the chunk. The same holds for gradients of a layer through the states of later layers, and for a learned initial
+    state, which gets a gradient only in the first chunk.
 
     Args:
         rule: "exact" for elementwise recurrences, whose gradients equal those of backpropagation through time.
