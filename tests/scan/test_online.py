@@ -278,7 +278,7 @@ class Flip(nn.Module):
 
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "dense": (lambda: StatefulRecurrent(NBRC(INPUTS, UNITS)), "rule 'eprop'"),
+    "dense": (lambda: StatefulRecurrent(NBRC(INPUTS, UNITS)), r"rule 'eprop' \(not for LMU\)"),
     "hidden parameter": (lambda: nn.Sequential(nn.LayerNorm(INPUTS), LIB(INPUTS)), r"a parameter of shape \[4\]"),
     "mixed features": (lambda: nn.Sequential(nn.Linear(INPUTS, UNITS), Flip(), LIB(UNITS)), "features or samples"),
     "mixed samples": (

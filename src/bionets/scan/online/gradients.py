@@ -134,7 +134,7 @@ class OnlineGradients(TorchFunctionMode):
         if arguments.weights and self.rule == "exact":
             raise ValueError(
                 "exact online gradients are for elementwise recurrences: this one has a weight between its units; "
-                "choose the rule 'eprop', or backpropagation through time"
+                "choose the rule 'eprop' (not for LMU), or backpropagation through time"
             )
         if arguments.weights:
             stages, arguments = cut_products(stages, arguments, run)
