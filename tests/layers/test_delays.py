@@ -339,6 +339,12 @@ def test_complex_inputs_are_refused(name: str, x: Tensor) -> None:
         LAYERS[name]().double().over_time(x * 1j)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_an_input_of_another_dtype_than_the_weights_is_refused(dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=f"DelayedLinear: input is {dtype} but the weights are torch.float32"):
+        DelayedLinear(3, 4, 2)(torch.ones(2, 3, dtype=dtype))
+
+
 @pytest.mark.parametrize("name", ["Delay", "DelayedLinear"])
 def test_an_empty_sequence_keeps_the_state(name: str, x: Tensor) -> None:
     layer = LAYERS[name]().double()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bionets.layers.checks import positive_int
+from bionets.layers.checks import positive_int, require_dtype
 from bionets.layers.delays import Delays
 from bionets.layers.lengths import zero_past_end
 from bionets.layers.stateful import StatefulModule, States
@@ -129,6 +129,7 @@ class DelayedLinear(_Delayed):
         self.max_delay = max_delay
 
     def convolve(self, x: Tensor) -> Tensor:
+        require_dtype(self._get_name(), x, self.weight)
         kernel = (self.weight * self.delays()).flip(0).permute(1, 2, 0)  # [out, in, lags], the longest first
         y = functional.conv1d(x.flatten(1, -2).permute(1, 2, 0), kernel, self.bias)
         return y.permute(2, 0, 1).reshape(y.shape[2], *x.shape[1:-1], self.out_features)

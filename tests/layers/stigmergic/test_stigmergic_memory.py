@@ -336,3 +336,12 @@ def test_a_perceptron_refuses_invalid_clamps_and_input_sizes() -> None:
 def test_integers_are_refused_with_the_call_that_converts_them(layer: nn.Module) -> None:
     with pytest.raises(ValueError, match=r"floating-point numbers, got torch.int64; convert it with .float\(\)"):
         layer(torch.ones(2, 3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("layer", [StigmergicMemory(3, 2), RecurrentStigmergicMemory(3, 2), StigmergicPerceptron(3, 2)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_an_input_of_another_dtype_than_the_weights_is_refused(layer: nn.Module, dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=rf"input is {dtype} but the weights are torch.float32; convert one with .to"):
+        layer(torch.ones(2, 3, dtype=dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(torch.ones(2, 3, dtype=torch.bfloat16))

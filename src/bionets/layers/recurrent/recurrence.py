@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.checks import positive_int
+from bionets.layers.checks import positive_int, require_dtype
 
 Parameters = Mapping[str, Tensor]
 """The parameters of one direction of one layer by their names without suffix; without biases there is none of `bias`,
@@ -134,8 +134,7 @@ class RecurrentModule(nn.Module):
             raise ValueError(
                 f"{name}: the input's last dimension must be input_size={self.input_size}, got {x.size(-1)}"
             )
-        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
-            raise ValueError(f"{name}: input is {x.dtype} but the weights are {weight.dtype}; convert one with .to()")
+        require_dtype(name, x, weight)
 
     def _states_of(self, given: Tensor | States | None, shape: tuple[int, ...]) -> States:
         """The initial states, each checked for `shape`; zeros if none are given."""

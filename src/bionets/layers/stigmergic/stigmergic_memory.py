@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bionets.layers.checks import positive_int
+from bionets.layers.checks import positive_int, require_dtype
 from bionets.layers.lengths import flat_lengths, flat_reset, zero_past_end
 from bionets.layers.precision import at_least_float32
 from bionets.layers.stateful import StatefulModule, States
@@ -152,6 +152,7 @@ class StigmergicMemory(StatefulModule):
         """All memories ``[T, *, memory_size]`` and the last one, for x ``[T, *, input_size]`` and states
         ``([*, memory_size],)``. Pure; see `StatefulModule`."""
         check_input(self._get_name(), x, self.input_size)
+        require_dtype(self._get_name(), x, next(self.parameters(), x))
         (memory,) = self.checked_states(x, states)
         lengths, reset = flat_lengths(x, lengths, x.shape[1:-1]), flat_reset(x, reset, x.shape[1:-1])
         shape = memory.shape

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.checks import positive_int
+from bionets.layers.checks import positive_int, require_dtype
 from bionets.layers.lengths import flat_lengths, flat_reset, zero_past_end
 from bionets.layers.precision import at_least_float32
 from bionets.layers.stateful import StatefulModule, States
@@ -119,6 +119,7 @@ class StigmergicPerceptron(StatefulModule):
             drive = (history @ x.unsqueeze(3)).squeeze(3) + self.bias
             weights = [last.reshape(*lead, size_out, size_in)]
         else:
+            require_dtype(self._get_name(), x, self.weight)
             drive = nn.functional.linear(x, self.weight, self.bias)
         step = partial(threshold_step, clamp=self.clamp)
         start, params = threshold.reshape(-1, size_out), (self.mark, self.tick)
