@@ -174,6 +174,9 @@ def test_bidirectional_layers_and_missing_batches_are_refused() -> None:
         warm_up(BRC(2, 5).requires_grad_(False), inputs())
 
 
-def test_a_single_batch_that_is_not_in_a_list_is_refused() -> None:
+def test_a_single_batch_that_is_not_in_a_list_and_empty_batches_are_refused() -> None:
     with pytest.raises(ValueError, match=r"a list of tensors \[T, B, I\], got one of shape \[3, 2\]"):
         warm_up(BRC(2, 5), torch.randn(10, 3, 2))
+    for shape in ((0, 3, 2), (10, 0, 2)):
+        with pytest.raises(ValueError, match="none may be empty"):
+            warm_up(BRC(2, 5), [torch.zeros(shape)])

@@ -72,8 +72,8 @@ def warm_up(
         The mean VAA* over layers at each step.
 
     Raises:
-        ValueError: a bidirectional layer, a layer without trainable parameters, no batch, or a batch that is not of
-            three dimensions.
+        ValueError: a bidirectional layer, a layer without trainable parameters, no batch, or a batch that is empty or
+            not of three dimensions.
 
     Source: as `variability_amongst_attractors`. The published values are the defaults.
     """
@@ -87,8 +87,10 @@ def warm_up(
     reached = []
     with _as_one_function(layer):
         for step, x in enumerate(islice(cycle(batches), steps)):
-            if x.dim() != 3:
-                raise ValueError(f"batches must be a list of tensors [T, B, I], got one of shape {list(x.shape)}")
+            if x.dim() != 3 or not x.numel():
+                raise ValueError(
+                    f"batches must be a list of tensors [T, B, I], got one of shape {list(x.shape)}; none may be empty"
+                )
             x = (x.transpose(0, 1) if getattr(layer, "batch_first", False) else x)[:, :sequences].to(parameters[0])
             settling = int(torch.randint(1, min(longest, 1 + increment * step) + 1, (), generator=generator))
             values = _score(layer, x, settling, tolerance, generator)
