@@ -204,8 +204,13 @@ def test_invalid_shapes_and_options_are_refused() -> None:
         Linear(3, 2, weight=torch.full((3, 2), math.nan))
     with pytest.raises(ValueError, match="norm must be above zero, got nan"):
         Linear(3, 2, norm=math.nan)
+    with pytest.raises(ValueError, match="norm must be finite; None for no normalisation"):
+        Linear(3, 2, norm=math.inf)
     with pytest.raises(ValueError, match="OneToOne: weight must be finite"):
         OneToOne(3, math.nan)
+    for weight in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="MaxPool2d: weight must be finite"):
+            MaxPool2d(2, weight=weight)
     with pytest.raises(ValueError, match="lower bound must be below"):
         Linear(3, 2, bounds=(1.0, 0.0))
     for bounds in ((2.0, math.inf), (1.0, math.inf), (-math.inf, 0.0), (-math.inf, -1.0)):

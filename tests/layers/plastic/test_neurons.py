@@ -1,5 +1,6 @@
 """Plastic neurons follow their equations step by step, neuron by neuron."""
 
+import math
 from typing import Any
 
 import pytest
@@ -144,6 +145,11 @@ def test_reset_states_clears_the_history() -> None:
 def test_invalid_arguments_and_inputs_are_refused() -> None:
     with pytest.raises(ValueError, match=r"threshold of shape \(3,\) does not fit neurons of shape \(4,\)"):
         LIF(4, LinearDynamics(0.9), threshold=torch.ones(3))
+    for values in (math.nan, torch.tensor([1.0, math.nan, 1.0, 1.0])):
+        with pytest.raises(ValueError, match="LIF: threshold must be a number, got nan"):
+            LIF(4, LinearDynamics(0.9), threshold=values)
+    with pytest.raises(ValueError, match="Input: trace_decay must be a number, got nan"):
+        Input(4, trace=LinearDynamics(math.nan))
     with pytest.raises(ValueError, match="Input cannot record 'voltage'; choose from spikes"):
         Input(4, record=["voltage"])
     with pytest.raises(ValueError, match="LIF cannot record 'trace'; choose from spikes, voltage, threshold"):

@@ -131,6 +131,8 @@ class Neuron(StatefulModule):
     def _add_values(self, name: str, value: Value, dtype: torch.dtype | None = None) -> None:
         """Register a buffer with one value for each neuron."""
         values = torch.as_tensor(value, dtype=dtype or torch.get_default_dtype())
+        if not values.is_meta and values.isnan().any():
+            raise ValueError(f"{self._get_name()}: {name} must be a number, got nan")
         try:
             self.register_buffer(name, values.expand(self.shape).clone())
         except RuntimeError:

@@ -1,5 +1,7 @@
 """Max-pooling connections, which transmit one spike of each window."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,6 +19,8 @@ class Pooling(Connection):
 
     def __init__(self, weight: float, delay: int | Tensor) -> None:
         super().__init__(delay)
+        if not math.isfinite(weight):
+            raise ValueError(f"{self._get_name()}: weight must be finite")
         self.register_buffer("weight", torch.tensor(float(weight)))
 
     weight: Tensor

@@ -36,6 +36,8 @@ class WeightedConnection(Connection):
             raise ValueError(f"{self._get_name()}: the lower bound must be below the upper one, got {bounds}")
         if norm is not None and not norm > 0:
             raise ValueError(f"{self._get_name()}: norm must be above zero, got {norm}")
+        if norm == math.inf:
+            raise ValueError(f"{self._get_name()}: norm must be finite; None for no normalisation")
         if weight is None:
             start, end = low if math.isfinite(low) else 0, high if math.isfinite(high) else 1
             if not start < end:
