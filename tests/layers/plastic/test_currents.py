@@ -131,6 +131,7 @@ def test_currents_of_wrong_shapes_and_names_are_refused() -> None:
     for wrong, message in (
         (torch.zeros(5, 1, 3), "currents must be a dict of tensors by the names of groups, got a Tensor"),
         ({"cells": [0.0, 1.0]}, "'cells': a current must be a tensor, got a list"),
+        ({"cells": torch.full((5, 1, 3), 2j)}, "'cells': a current must be real, got torch.complex64"),
     ):
         with pytest.raises(TypeError, match=message):
             network(currents=wrong)

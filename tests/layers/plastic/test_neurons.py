@@ -172,6 +172,8 @@ def test_invalid_arguments_and_inputs_are_refused() -> None:
         ExponentialDynamics(10.0, dt=-1.0)
     with pytest.raises(ValueError, match=r"expected a current of shape \[B, 4\], got \(2, 1\)"):
         LIF(4, LinearDynamics(0.9))(torch.rand(2, 1))
+    with pytest.raises(TypeError, match=r"LIF: a current must be real, got torch\.complex"):
+        LIF(4, LinearDynamics(0.9))(torch.full((2, 4), 2j))
     layer = LIF(4, LinearDynamics(0.9))
     layer(torch.rand(2, 4))
     with pytest.raises(ValueError, match="LIF: the kept spikes has shape"):

@@ -78,6 +78,8 @@ class LIF(Neuron):
         if tuple(x.shape[2:]) != self.shape:
             got, sizes = tuple(x.shape[1:]), ", ".join(map(str, self.shape))
             raise ValueError(f"{self._get_name()}: expected a current of shape [B, {sizes}], got {got}")
+        if x.is_complex():
+            raise TypeError(f"{self._get_name()}: a current must be real, got {x.dtype}")
         with torch.no_grad():
             self.prepare(x.shape[1], x.device)
             spikes = torch.empty(x.shape, dtype=torch.bool, device=x.device)

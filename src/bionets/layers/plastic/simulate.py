@@ -105,6 +105,8 @@ def outside_currents(graph: Graph, currents: Mapping[str, Tensor]) -> dict[str, 
         if name not in groups:
             raise ValueError(f"a current is given for {name!r}; those that take one are {', '.join(groups)}")
         _check_shape(name, graph.neurons[name], values, "a current")
+        if values.is_complex():
+            raise TypeError(f"{name!r}: a current must be real, got {values.dtype}")
     return {name: values.to(dtype_of(graph.neurons[name])) for name, values in currents.items()}
 
 
