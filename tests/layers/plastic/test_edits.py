@@ -134,6 +134,14 @@ def test_weights_replaced_by_another_shape_are_refused(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_a_delay_given_to_a_connection_made_without_one_is_refused(backend: str) -> None:
+    network = learning()
+    network.connections["input_output"].delay = torch.tensor(2, dtype=torch.int32)
+    with pytest.raises(ValueError, match="Linear: give the delay to the constructor"):
+        network(spikes(), backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_input_may_be_overwritten_after_a_call(backend: str) -> None:
     """A group that stands before the input sees the spikes of the step before, the last of the earlier call."""
     network = Network()

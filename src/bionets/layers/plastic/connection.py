@@ -78,7 +78,13 @@ class Connection(StatefulModule):
             raise ValueError(f"{self._get_name()}: delay must be an int or of shape {source}, got {shape}")
 
     def prepare(self, batch: int) -> None:
-        """Raise ValueError if the spikes in flight belong to a batch of another size."""
+        """Raise ValueError if the spikes in flight belong to a batch of another size, or a connection made without a
+        delay was given one."""
+        if self.delay is not None and not self.state_names:
+            raise ValueError(
+                f"{self._get_name()}: give the delay to the constructor; a connection made without one holds no spikes "
+                "in flight"
+            )
         in_flight = self._buffers.get("countdown")
         if in_flight is not None and len(in_flight) != batch:
             raise ValueError(
