@@ -1,5 +1,6 @@
 """Constrained parameters under their earlier names."""
 
+import math
 from typing import Any
 
 import pytest
@@ -50,6 +51,16 @@ def test_assigning_a_parameter_sets_the_values_in_place() -> None:
 def test_invalid_values_of_a_parameter_are_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="LIB: beta must be a number, a tensor"):
         LIB(3, beta=value)
+
+
+def test_nan_is_refused_for_a_parameter_without_constraint() -> None:
+    layer = LIB(3, bias=0.0)
+    for value in (math.nan, torch.tensor([0.0, math.nan, 0.0])):
+        with pytest.raises(ValueError, match="LIB: bias must be a number, got nan"):
+            LIB(3, bias=value)
+        with pytest.raises(ValueError, match="LIB: bias must be a number, got nan"):
+            layer.bias = value
+    assert layer.bias.tolist() == [0.0] * 3
 
 
 def test_the_invalid_one_of_several_values_is_named() -> None:
