@@ -219,3 +219,11 @@ def test_models_whose_tensors_cannot_be_stacked_are_refused(
     models = [RecurrentModel(SPEC, f"{__name__}.Reservoir", hidden_size=4) for _ in range(2)]
     with pytest.raises(UserError, match=message):
         StackedModels(models, [SimpleNamespace()] * 2)  # type: ignore[list-item]
+
+
+def test_every_epoch_of_seeds_with_other_weights_of_accumulated_batches_is_refused() -> None:
+    tasks = [Sparse(train_size=6, val_size=3, test_size=3, batch_size=3, epochs=1, seed=seed) for seed in range(2)]
+    optimizer = partial(torch.optim.SGD, lr=0.1)
+    models = [RecurrentModel(SPEC, "bionets.layers.BRC", hidden_size=4, optimizer=optimizer) for _ in range(2)]
+    with pytest.raises(UserError, match="accumulate_grad_batches"):
+        trained(StackedModels(models, tasks), StackedTasks(tasks), accumulate_grad_batches=2)

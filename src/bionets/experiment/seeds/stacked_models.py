@@ -267,10 +267,19 @@ class StackedTasks(LightningDataModule):
     def train_dataloader(self) -> "ZippedLoader":
         for task in self.tasks:
             task.trainer = self.trainer
-        return ZippedLoader([task.train_dataloader() for task in self.tasks])
+        loaders = [task.train_dataloader() for task in self.tasks]
+        if self.trainer is not None and self.trainer.accumulate_grad_batches > 1:
+            require_equal_weights(loaders)
+        return ZippedLoader(loaders)
 
     def val_dataloader(self) -> "ZippedLoader":
         return ZippedLoader([task.val_dataloader() for task in self.tasks])
+
+
+def require_equal_weights(loaders: Sequence[Batches]) -> None:
+    """Raise UserError if the batches of an epoch, whose gradients are accumulated, have other weights in some seeds."""
+    if any(each.sizes != loaders[0].sizes for each in loaders):
+        raise UserError(f"trainer.accumulate_grad_batches weighs the batches of each seed by its targets; {ONE_BY_ONE}")
 
 
 class ZippedLoader:

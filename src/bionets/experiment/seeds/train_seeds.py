@@ -22,7 +22,7 @@ from bionets.experiment.run.trained import restoring
 from bionets.experiment.seeds.checkpoints import PerSeedCheckpoint
 from bionets.experiment.seeds.journal import roll_back
 from bionets.experiment.seeds.per_seed import PerSeedCallback, Seed
-from bionets.experiment.seeds.stacked_models import ONE_BY_ONE, StackedModels, StackedTasks
+from bionets.experiment.seeds.stacked_models import ONE_BY_ONE, StackedModels, StackedTasks, require_equal_weights
 from bionets.experiment.sweep.trial import in_trial
 from bionets.tasks import Task
 from bionets.tasks.own_task import classes_by_target, columns_of
@@ -141,6 +141,5 @@ def refuse_what_is_shared(trainer: Any, tasks: Sequence[Task]) -> None:
         raise UserError(
             f"trainer.precision=16-mixed scales the loss of all seeds together: use bf16-mixed; or {ONE_BY_ONE}"
         )
-    accumulates = trainer.accumulate_grad_batches > 1
-    if accumulates and len({tuple(task.train_batches(0).sizes) for task in tasks}) > 1:
-        raise UserError(f"trainer.accumulate_grad_batches weighs the batches of each seed by its targets; {ONE_BY_ONE}")
+    if trainer.accumulate_grad_batches > 1:
+        require_equal_weights([task.train_batches(0) for task in tasks])
