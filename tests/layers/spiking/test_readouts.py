@@ -41,6 +41,13 @@ def test_readouts_with_lengths_equal_those_of_single_sequences(name: str, shape:
         torch.testing.assert_close(found[n : n + 1], READOUTS[name](own))
 
 
+@pytest.mark.parametrize("name", READOUTS)
+@pytest.mark.parametrize("lengths", [None, torch.zeros(2, dtype=torch.int64)])
+def test_the_scores_of_a_sequence_without_steps_are_zero(name: str, lengths: torch.Tensor | None) -> None:
+    scores = READOUTS[name](torch.randn(0, 2, 3, dtype=torch.float64), lengths)
+    torch.testing.assert_close(scores, torch.zeros(2, 3, dtype=torch.float64))
+
+
 def test_the_first_spike_time_of_probabilities_is_its_expectation() -> None:
     p = torch.tensor([0.3, 0.6, 0.2], dtype=torch.float64, requires_grad=True)
     expected = 0 * 0.3 + 1 * 0.7 * 0.6 + 2 * 0.7 * 0.4 * 0.2 + 3 * 0.7 * 0.4 * 0.8

@@ -1,6 +1,6 @@
 """Readouts from the outputs of the last layer over time, ``[T, B, O]``, to one score for each output, ``[B, O]``.
 
-With ``lengths`` (``[B]`` integers), each sequence ends at its length; the scores of a sequence of length 0 are 0.
+With ``lengths`` (``[B]`` integers), each sequence ends at its length; the scores of a sequence without steps are 0.
 """
 
 import torch
@@ -28,7 +28,7 @@ def mean_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
 def last_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The membrane after the last step."""
     if lengths is None:
-        return membrane[-1]
+        return membrane[-1] if membrane.shape[0] else valid_sum(membrane, None)
     last = check_lengths(lengths, membrane.shape, membrane.device) - 1
     is_last = torch.arange(len(membrane), device=membrane.device).unsqueeze(1) == last
     return torch.where(_like(is_last, membrane), membrane, 0).sum(0)
@@ -36,6 +36,8 @@ def last_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
 
 def max_membrane(membrane: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The maximum of the membrane over time."""
+    if membrane.shape[0] == 0:
+        return valid_sum(membrane, lengths)  # there is no maximum of nothing
     if lengths is None:
         return membrane.amax(0)
     lengths = check_lengths(lengths, membrane.shape, membrane.device)
@@ -69,7 +71,8 @@ def valid_sum(x: Tensor, lengths: Tensor | None) -> Tensor:
 def valid_mean(x: Tensor, lengths: Tensor | None) -> Tensor:
     """The mean of x ``[T, B, ...]`` over the steps of each sequence; 0 for a sequence without steps."""
     if lengths is None:
-        return x.mean(0, dtype=torch.result_type(x, 1.0))  # spikes may be integers or bools
+        dtype = torch.result_type(x, 1.0)  # spikes may be integers or bools
+        return x.mean(0, dtype=dtype) if x.shape[0] else x.sum(0, dtype=dtype)
     total = valid_sum(x, lengths)
     return total / _like(lengths.to(x.device).clamp_min(1), total)
 
