@@ -1,6 +1,7 @@
 """Readouts and losses of spiking networks, beside their definitions in plain numbers."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -85,6 +86,21 @@ def test_spikes_may_be_integers_and_bools(dtype: torch.dtype, lengths: torch.Ten
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
     loss = spike_rate_error(SPIKES.to(dtype), torch.tensor([2]), lengths=lengths)
     assert loss.item() == pytest.approx(spike_rate_error(SPIKES, torch.tensor([2]), lengths=lengths).item())
+
+
+@pytest.mark.parametrize("loss", [cross_entropy_each_step, first_spike_cross_entropy])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64])
+def test_spikes_of_cross_entropies_may_be_integers_and_bools(loss: Any, dtype: torch.dtype) -> None:
+    found = loss(SPIKES.to(dtype), torch.tensor([2]))
+    torch.testing.assert_close(found, loss(SPIKES.float(), torch.tensor([2])))
+
+
+@pytest.mark.parametrize("loss", [cross_entropy_each_step, first_spike_cross_entropy, spike_rate_error])
+@pytest.mark.parametrize("target", [torch.tensor([2]), torch.tensor([[2, 1]]), torch.tensor(1)])
+def test_losses_refuse_classes_for_another_batch(loss: Any, target: torch.Tensor) -> None:
+    """With one class for two samples, the rates of the second sample had the target ``wrong`` for all outputs."""
+    with pytest.raises(ValueError, match=r"classes \[B\], got shapes \[4, 2, 4\] and"):
+        loss(SPIKES.expand(-1, 2, -1), target)
 
 
 def test_soft_cross_entropy_refuses_classes() -> None:

@@ -2,7 +2,8 @@
 
 After a readout, any loss for scores can be used, for example ``functional.cross_entropy(spike_count(spikes), target)``;
 this module has the losses that torch lacks. All losses are means over the batch. With ``lengths`` (``[B]`` integers),
-each sequence ends at its length.
+each sequence ends at its length. Outputs may be integers or bools; losses other than `soft_cross_entropy` raise
+ValueError unless the classes are ``[B]``.
 """
 
 import torch
@@ -34,6 +35,7 @@ def cross_entropy_each_step(
     """The mean over time of the cross-entropy of the scores ``[T, B, O]`` of each step with the classes ``[B]``. Every
     step is trained to be correct, not only the mean (temporal efficient training, Deng et al., ICLR 2022, eq. 9).
     """
+    membrane = _with_classes(membrane, target)
     if lengths is not None:
         membrane = zero_past_end(membrane, check_lengths(lengths, membrane.shape, membrane.device))
     steps = target.expand(len(membrane), -1)
@@ -50,7 +52,7 @@ def spike_rate_error(
     ``right`` for the class in ``[B]`` and ``wrong`` for the others. With targets between 0 and 1, neurons neither fall
     silent nor spike at every step.
     """
-    rates = spike_rate(spikes, lengths)
+    rates = spike_rate(_with_classes(spikes, target), lengths)
     wanted = torch.full_like(rates, wrong).scatter_(1, target.unsqueeze(1), right)
     return functional.mse_loss(rates, wanted)
 
@@ -59,4 +61,13 @@ def first_spike_cross_entropy(spikes: Tensor, target: Tensor, *, lengths: Tensor
     """The cross-entropy with the classes ``[B]``, where the scores are minus the times of the first spikes of
     ``[T, B, O]``: the neuron of the class is trained to spike first.
     """
-    return functional.cross_entropy(-first_spike_time(spikes, lengths), target)
+    return functional.cross_entropy(-first_spike_time(_with_classes(spikes, target), lengths), target)
+
+
+def _with_classes(outputs: Tensor, target: Tensor) -> Tensor:
+    """The outputs ``[T, B, O]``, as floating-point numbers, after a check of the classes ``[B]``."""
+    if outputs.dim() != 3 or target.shape != outputs.shape[1:2]:
+        raise ValueError(
+            f"outputs must be [T, B, O] and classes [B], got shapes {list(outputs.shape)} and {list(target.shape)}"
+        )
+    return outputs.to(torch.result_type(outputs, 1.0))
