@@ -98,6 +98,21 @@ def test_truncated_backpropagation_cuts_the_graph_between_chunks(layer: str) -> 
     assert not torch.allclose(found["recurrent.weight_hh_l0"], whole(model, TARGET)["recurrent.weight_hh_l0"])
 
 
+@pytest.mark.parametrize("length", [7, 3])
+def test_a_loss_at_every_step_counts_all_steps_of_a_spiking_network(length: int) -> None:
+    """The loss in chunks was that of the last of the ``time_steps`` steps of each input."""
+    model = spiking(LAST, time_steps=2, loss_every_step=True)
+    outputs = model.step_predictions(X)
+    assert len(outputs) == 14
+    expected = Task.loss(outputs, TARGET[0].expand(14, 4, 3))
+    model.tbptt = length
+    found = loss_in_chunks(model, Task, X, TARGET[0])
+    torch.testing.assert_close(found, expected)
+    if length == 7:
+        for name, gradient in gradients(model, expected).items():
+            torch.testing.assert_close(chunked(model, TARGET[0], length)[name], gradient)
+
+
 def test_a_loss_at_every_step_has_the_gradients_of_the_whole_sequence() -> None:
     model = recurrent(LAST, "online")
     model.loss_every_step = True

@@ -46,7 +46,7 @@ def loss_in_chunks(model: "Model", task: Any, x: Tensor, target: Tensor) -> Tens
             part = task.scored_steps(targets)
             loss = loss_of(task, answers, targets) if part else 0 * answers.sum()  # a mean over no step is NaN
         elif model.loss_every_step:
-            each = target.expand(len(steps), *target.shape).flatten(0, 1)
+            each = target.expand(len(predictions), *target.shape).flatten(0, 1)
             loss = task.loss(predictions.flatten(0, 1), each)
         elif start + len(steps) == len(x):
             loss = task.loss(predictions[-1], target)

@@ -110,7 +110,8 @@ class Model(LightningModule):
         return {}
 
     def chunk(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The predictions at every step ``[K, B, output_size]`` of a chunk x ``[K, B, input_size]``, and its state.
+        """The predictions at every step ``[K, B, output_size]`` of a chunk x ``[K, B, input_size]``, and its state;
+        with ``loss_every_step``, as many for each step as `step_predictions` gives.
 
         ``state`` is the state after the previous chunk, without its graph; None at the beginning of a sequence.
 

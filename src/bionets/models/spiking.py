@@ -145,6 +145,8 @@ class SpikingModel(Model):
         else:
             detach_states(self)
         outputs = unroll(self.network, self.encode(x))
+        if self.loss_every_step:
+            return outputs, "kept"
         return outputs.unflatten(0, (len(x), self.time_steps))[:, -1], "kept"
 
     def draw(self, directory: Path, title: str, x: Tensor) -> list[Path]:
