@@ -164,6 +164,23 @@ def test_raster_membranes_and_parameters_are_drawn(x: Tensor, tmp_path: Path) ->
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
+def test_membranes_of_silent_neurons_are_those_that_change_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+
+    def note_and_save(figure: Figure, *others: Any) -> Path:
+        drawn.extend(line.get_ydata()[-1] for line in figure.axes[0].lines if len(line.get_ydata()) == 5)
+        return save(figure, *others)
+
+    monkeypatch.setattr(spiking_figures, "save", note_and_save)
+    net = nn.Sequential(LIB(6, spike_fn="arctan", beta=0.5, threshold=100.0))
+    activity = trace_activity(net, torch.tensor([0.0, 0, 0, 3, 0, 5]).expand(5, 1, 6))
+    draw_membranes(tmp_path / "membranes.png", net, activity, "title")
+    last = 2 * (1 - 0.5**5)
+    assert drawn == pytest.approx([5 * last, 3 * last, 0, 0], rel=1e-4)
+
+
 def test_labels_of_equal_thresholds_are_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gaps: list[float] = []
 

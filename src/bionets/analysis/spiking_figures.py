@@ -63,7 +63,8 @@ def draw_membranes(file: Path, network: nn.Module, activity: Mapping[str, Activi
         assert voltage is not None
         voltage, output = voltage[:, 0].flatten(1).cpu(), each.output[:, 0].flatten(1).cpu()
         spiking = fires(network.get_submodule(path))
-        activity_of = output.count_nonzero(0).float() if spiking else voltage.std(0, correction=0)
+        counts = spiking and bool(output.any())
+        activity_of = output.count_nonzero(0).float() if counts else voltage.std(0, correction=0)
         most = activity_of.topk(min(MOST_TRACES, voltage.shape[1])).indices
         for place, neuron in enumerate(most.tolist()):
             axes.plot(voltage[:, neuron], color=f"C{place}", linewidth=0.9, marker=marker_of(voltage))
