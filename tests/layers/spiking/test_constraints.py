@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from bionets.layers.spiking import LIB, bound, constraints
+from bionets.layers.spiking import LIB, LITS, RLIB, AdEx, bound, constraints
 
 
 def test_earlier_names_are_deprecated() -> None:
@@ -66,3 +66,14 @@ def test_nan_is_refused_for_a_parameter_without_constraint() -> None:
 def test_the_invalid_one_of_several_values_is_named() -> None:
     with pytest.raises(ValueError, match=r"beta must be between 0 and 1.*, got 1\.5$"):
         LIB(3, beta=torch.tensor([0.5, 1.5, 0.5]))
+
+
+@pytest.mark.parametrize("value", [math.nan, torch.tensor([0.0, math.nan])])
+@pytest.mark.parametrize(("kind", "name"), [(LIB, "bias"), (RLIB, "rec_weight"), (LITS, "neg_scale"), (AdEx, "reset")])
+def test_nan_is_refused_as_a_value_without_constraint(kind: Any, name: str, value: Any) -> None:
+    """It made all outputs NaN, or no spikes."""
+    with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be a number, got NaN"):
+        kind(2, **{name: value, f"{name}_rank": 1})
+    layer = kind(2, **{name: 0.5})
+    with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be a number, got NaN"):
+        setattr(layer, name, math.nan)

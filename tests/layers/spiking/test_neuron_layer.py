@@ -1,6 +1,7 @@
 """Neurons whose class states their parameters in a table."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -104,6 +105,18 @@ def test_positional_and_keyword_parameters_are_equivalent() -> None:
     for one, other in zip(by_place.values(), by_name.values(), strict=True):
         assert torch.equal(one, other)
     assert AdEx(3, peak=3.0).peak == 3.0
+
+
+@pytest.mark.parametrize("dt", [0.0, -0.01, math.nan])
+def test_oscillators_need_a_positive_step(dt: float) -> None:
+    with pytest.raises(ValueError, match=f"BRF: dt must be above 0, got {dt}"):
+        BRF(3, dt=dt)
+
+
+@pytest.mark.parametrize("number", [True, 0, 2.0, "2"])
+def test_the_number_of_neurons_is_a_whole_number(number: Any) -> None:
+    with pytest.raises(ValueError, match=f"LIB: num_neurons must be a whole number of at least 1, got {number!r}"):
+        LIB(number)
 
 
 def test_oscillators_that_would_diverge_are_refused() -> None:

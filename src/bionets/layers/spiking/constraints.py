@@ -95,7 +95,7 @@ class ConstrainedParameters(nn.Module):
             bound: deprecated name of ``constraint``.
 
         Raises:
-            ValueError: the value violates the constraint, or the tensor has another shape.
+            ValueError: the value violates the constraint or is NaN, or the tensor has another shape.
         """
         if bound is not None:
             warnings.warn("bound= is now called constraint=", DeprecationWarning, stacklevel=2)
@@ -135,8 +135,8 @@ class ConstrainedParameters(nn.Module):
             )
         values = given.reshape(shape if given.numel() != 1 else ()).expand(shape).clone()
         if constraint is None:
-            if not values.is_meta and values.isnan().any():
-                raise ValueError(f"{self._get_name()}: {name} must be a number, got nan")
+            if not values.is_meta and bool(values.isnan().any()):
+                raise ValueError(f"{self._get_name()}: {name} must be a number, got NaN")
             return values
         rule = CONSTRAINTS[constraint]
         if not values.is_meta:  # has no values

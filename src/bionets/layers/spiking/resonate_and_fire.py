@@ -47,7 +47,7 @@ class BRF(NeuronLayer):
         spike_fn: as in `LIB`; by default a hard spike with the derivative ``multi_gaussian``, a sum of three Gaussians.
 
     Raises:
-        ValueError: dt·|ω| is 1 or more.
+        ValueError: dt is not above 0, or dt·|ω| is 1 or more.
     """
 
     state_names = ("real", "imaginary", "refractory")
@@ -64,5 +64,7 @@ class BRF(NeuronLayer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         dt, largest = self.neuron.keywords["dt"], self.omega.detach().abs().max()  # type: ignore[attr-defined]
+        if not dt > 0:
+            raise ValueError(f"BRF: dt must be above 0, got {dt}")
         if not largest.is_meta and not dt * largest < 1:
             raise ValueError(f"BRF: dt·|omega| must be below 1, got dt={dt} and an omega of {largest:g}")

@@ -51,7 +51,7 @@ class SpikingLayer(ConstrainedParameters, StatefulModule):
         if self.noises:
             self.state_names = (*self.state_names, "noise")
         super().__init__()
-        if not isinstance(num_neurons, int) or num_neurons < 1:
+        if not isinstance(num_neurons, int) or isinstance(num_neurons, bool) or num_neurons < 1:
             raise ValueError(
                 f"{self._get_name()}: num_neurons must be a whole number of at least 1, got {num_neurons!r}"
             )
