@@ -1,5 +1,6 @@
 """NIR: an exported and imported network spikes identically; what NIR cannot express is refused by name."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -319,8 +320,20 @@ def test_invalid_graphs_and_time_steps_are_refused() -> None:
         from_nir(graph_of({}, ("a", "input")))
     with pytest.raises(ValueError, match="lif has single numbers as parameters"):
         from_nir(nir.NIRGraph.from_list(neuron()))
-    for dt in (0.0, -1e-3):
+    for dt in (0.0, -1e-3, math.inf, math.nan):
         with pytest.raises(ValueError, match="dt must be above 0"):
             to_nir(LI(3), torch.zeros(1, 3), dt=dt)
         with pytest.raises(ValueError, match="dt must be above 0"):
             from_nir(nir.NIRGraph.from_list(neuron(3)), dt=dt)
+
+
+@pytest.mark.parametrize("spike_fn", ["sigmoid4x", "step"])
+def test_soft_and_unknown_spike_functions_are_refused_at_import(spike_fn: str) -> None:
+    """With a soft one, the spikes of the loaded network were random."""
+    with pytest.raises(ValueError, match=f"^spike_fn must be hard: choose one of sigmoid, .* got {spike_fn}$"):
+        from_nir(nir.NIRGraph.from_list(neuron(3)), spike_fn=spike_fn)
+
+
+def test_the_path_of_a_graph_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"from_nir needs a graph, such as nir\.read\(path\), got a str"):
+        from_nir("network.nir")  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Export of a model with spiking and other layers to a NIR graph."""
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,10 +43,10 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
         dt: a time step in NIR's unit of time.
 
     Raises:
-        ValueError: NIR cannot express a part of the model, and the message names it; or dt is not positive.
+        ValueError: NIR cannot express a part of the model, and the message names it; or dt is not positive and finite.
     """
-    if not dt > 0:
-        raise ValueError(f"dt must be above 0, got {dt}")
+    if not 0 < dt < math.inf:
+        raise ValueError(f"dt must be above 0 and finite, got {dt}")
     model = nn.Sequential(model) if isinstance(model, StatefulModule) else model
     graph = _Tracer().trace(model)
     shapes = _shapes(model, sample)

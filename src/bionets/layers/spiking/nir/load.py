@@ -1,5 +1,6 @@
 """Import of a NIR graph as a model."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bionets.layers.spiking.firing import SpikeFn
+from bionets.layers.spiking.firing import HARD, SpikeFn
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.leaky_integrators import LI, LIB, SLI, SLIB
 from bionets.layers.spiking.plif import PLIF
@@ -29,13 +30,19 @@ def from_nir(
         spike_fn: a hard spike function, whose surrogate gradient is used in further training.
 
     Raises:
-        ValueError: bionets cannot express a node of the graph, and the message names the node; or dt is not positive.
+        TypeError: the graph is not a NIR graph, but for example a path.
+        ValueError: bionets cannot express a node of the graph, and the message names the node; or dt is not positive
+            and finite; or spike_fn is soft or unknown.
     """
+    if not isinstance(graph, nir.NIRGraph):
+        raise TypeError(f"from_nir needs a graph, such as nir.read(path), got a {type(graph).__name__}")
+    if isinstance(spike_fn, str) and spike_fn not in HARD:
+        raise ValueError(f"spike_fn must be hard: choose one of {', '.join(HARD)}, or give a function; got {spike_fn}")
     if reset not in (None, "zero", "subtract"):
         raise ValueError(f"reset must be zero or subtract, got {reset!r}")
     step = float(graph.metadata.get("dt", 1.0) if dt is None else dt)
-    if not step > 0:
-        raise ValueError(f"dt must be above 0, got {step}")
+    if not 0 < step < math.inf:
+        raise ValueError(f"dt must be above 0 and finite, got {step}")
     nodes, edges = dict(graph.nodes), list(graph.edges)
     loops: dict[str, np.ndarray] = {}
     for name, node in graph.nodes.items():
