@@ -143,6 +143,21 @@ def test_a_spike_is_counted_once_for_each_synapse_for_any_delays() -> None:
     assert found["multiplies"].item() == 0
 
 
+@pytest.mark.parametrize("size", [1, 3, 12])
+def test_whether_a_layer_multiplies_does_not_depend_on_the_batches(size: int) -> None:
+    """One sample has an input that is not a spike; in batches without it, the first layer was said to accumulate."""
+    torch.manual_seed(0)
+    net, metric = nn.Sequential(nn.Linear(3, 5), LIB(5, spike_fn="arctan")), SynapticOperations(unroll, batch_dim=1)
+    x = torch.randint(0, 2, (6, 12, 3)).float()
+    x[2, 7, 1] = 2
+    for batch in x.split(size, 1):
+        reset_states(net)
+        metric.update(net, batch)
+    found = {name: float(value) for name, value in metric.compute().items()}
+    uses = 5 * int(x.count_nonzero()) / 12
+    assert found == pytest.approx({"accumulates": 0, "multiplies": uses, "nanojoules": 4.6e-3 * uses})
+
+
 def test_operations_on_a_time_invariant_input_are_counted_once(x: Tensor) -> None:
     still = x[:1].expand(6, *x.shape[1:])
     counts = []

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from bionets.layers import DelayedLinear, StatefulModule
 from bionets.layers.plain_calls import sees_single_steps, temporary_hooks
@@ -96,19 +97,18 @@ class SpikeRate(Metric):
 class SynapticOperations(Metric):
     """The synaptic operations of a network for one sample, and their energy.
 
-    A weight is used once for every input that is not 0. If all inputs of a layer are spikes (−1, 0 or 1), this is an
-    addition (accumulate, AC); otherwise, a multiplication and an addition (MAC). Linear and convolutional layers are
-    counted at every time step at which they are computed; time-invariant values are computed once. With delays
-    (`DelayedLinear`), a weight is used once for each input, when it arrives. The recurrent weights of `FullyRecurrent`
-    layers are counted at the step at which an output leaves the layer, also at the last step. The default energies are
-    those of 32-bit floating-point numbers in 45 nm, from Horowitz, ISSCC 2014, figure 1.1.9.
+    A weight is used once for every input that is not 0. If all inputs of a layer, in all updates, are spikes (−1, 0 or
+    1), this is an addition (accumulate, AC); otherwise, a multiplication and an addition (MAC). Linear and
+    convolutional layers are counted at every time step at which they are computed; time-invariant values are computed
+    once. With delays (`DelayedLinear`), a weight is used once for each input, when it arrives. The recurrent weights of
+    `FullyRecurrent` layers are counted at the step at which an output leaves the layer, also at the last step. The
+    default energies are those of 32-bit floating-point numbers in 45 nm, from Horowitz, ISSCC 2014, figure 1.1.9.
 
     ``update(network, x)`` runs the network by ``run(network, x)``; the samples are along ``batch_dim`` of x.
     Other arguments are those of `torchmetrics.Metric`.
     """
 
-    accumulates: Tensor
-    multiplies: Tensor
+    uses: list[Tensor]  # [1, 3] for each call of a layer: its number, the uses of its weights, whether it got spikes
     samples: Tensor
 
     def __init__(
@@ -122,21 +122,19 @@ class SynapticOperations(Metric):
         super().__init__(**kwargs)
         self.run, self.batch_dim = run, batch_dim
         self.picojoules = (picojoules_per_accumulate, picojoules_per_multiply)
-        for name in ("accumulates", "multiplies", "samples"):
-            self.add_state(name, default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("uses", default=[], dist_reduce_fx="cat")
+        self.add_state("samples", default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
     @torch.no_grad()
     def update(self, network: nn.Module, x: Tensor) -> None:
+        weighted: list[nn.Module] = [module for module in network.modules() if isinstance(module, WEIGHTED)]
+
         @sees_single_steps
         def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
             sent = output if isinstance(layer, FullyRecurrent) else inputs[0]
-            operations = synaptic_operations(layer, sent)
-            if bool((sent.sign() == sent).all()):
-                self.accumulates += operations
-            else:
-                self.multiplies += operations
+            row = [weighted.index(layer), float(synaptic_operations(layer, sent)), bool((sent.sign() == sent).all())]
+            self.uses.append(torch.tensor([row], dtype=torch.float64, device=sent.device))
 
-        weighted = (module for module in network.modules() if isinstance(module, WEIGHTED))
         with temporary_hooks(module.register_forward_hook(count) for module in weighted):
             self.run(network, x)
         self.samples += x.shape[self.batch_dim]
@@ -144,8 +142,16 @@ class SynapticOperations(Metric):
     def compute(self) -> dict[str, Tensor]:
         """``accumulates``, ``multiplies`` and ``nanojoules`` per sample."""
         per_accumulate, per_multiply = self.picojoules
-        picojoules = per_accumulate * self.accumulates + per_multiply * self.multiplies
-        found = {"accumulates": self.accumulates, "multiplies": self.multiplies, "nanojoules": picojoules / 1000}
+        accumulates, multiplies = self.samples.new_zeros(2)
+        rows = dim_zero_cat(self.uses) if len(self.uses) else self.samples.new_zeros(0, 3)
+        for number in rows[:, 0].unique():
+            _, operations, spikes = rows[rows[:, 0] == number].unbind(1)
+            if spikes.all():
+                accumulates = accumulates + operations.sum()
+            else:
+                multiplies = multiplies + operations.sum()
+        picojoules = per_accumulate * accumulates + per_multiply * multiplies
+        found = {"accumulates": accumulates, "multiplies": multiplies, "nanojoules": picojoules / 1000}
         return {name: (value / self.samples).float() for name, value in found.items()}
 
 
