@@ -133,3 +133,10 @@ def test_delta_of_half_precision_has_the_same_threshold(dtype: torch.dtype) -> N
     x = torch.full((3000, 1, 1), 200.0, dtype=dtype)
     spikes = delta(x, 0.1)
     assert spikes.dtype == dtype and torch.equal(spikes.float(), delta(x.float(), 0.1))
+
+
+@pytest.mark.parametrize("name", sorted(set(ENCODERS) - {"delta"}))
+def test_steps_that_are_not_whole_numbers_are_refused(name: str) -> None:
+    """Of 2.5 steps, `latency` made three, with the delays of two and a half."""
+    with pytest.raises(ValueError, match=r"steps must be a whole number, got 2\.5"):
+        ENCODERS[name](torch.rand(3), 2.5)

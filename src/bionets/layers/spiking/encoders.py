@@ -38,7 +38,7 @@ def latency(x: Tensor, steps: int, threshold: float = 0.01, decay: float | None 
     first reaches the threshold; later spikes are moved to the last step.
 
     Raises:
-        ValueError: ``steps`` is below 1, or the threshold or the decay is not above 0 and below 1.
+        ValueError: ``steps`` is below 1 or not whole, or the threshold or the decay is not above 0 and below 1.
     """
     for name, value in (("threshold", threshold), ("decay", decay)):
         if value is not None and not 0 < value < 1:
@@ -84,6 +84,8 @@ def _follow(x: Tensor, level: Tensor, params: tuple[Tensor]) -> tuple[Tensor, Te
 def _checked(steps: int) -> int:
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
+    if steps % 1:
+        raise ValueError(f"steps must be a whole number, got {steps}")
     return steps
 
 
