@@ -25,7 +25,7 @@ class SpikingRecurrentModel(SpikingModel):
             matrix. (A neuron of a layer with an R in its name receives only its own spikes.)
         max_delay: the longest delay of the recurrent spikes, in steps; above 1, each neuron learns its delay.
         velocity: if given with ``max_delay`` above 1, the neurons have learned positions in three dimensions, and the
-            delay of each connection is its length divided by this velocity (`DistanceDelays`).
+            delay of each connection is 1 + length / velocity steps (`DistanceDelays`).
         delay_sigma: initial width of the interpolation of delays, in steps; it decreases linearly to 0 over the epochs.
         dropout: share of spikes set to zero in training, between layers.
         initialisation: ``fluctuation_driven``; None for that of PyTorch.
