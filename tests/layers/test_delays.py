@@ -392,3 +392,10 @@ def test_the_kept_steps_of_a_delay_do_not_keep_the_sequence_in_memory() -> None:
     delay = Delay(3, 2)
     unroll(delay, torch.randn(1000, 4, 3))
     assert delay.past.untyped_storage().nbytes() == delay.past.nbytes
+
+
+def test_delays_of_neurons_are_refused_as_those_of_synapses() -> None:
+    """``synaptic`` had no effect."""
+    with pytest.raises(ValueError, match=r"synaptic=True needs delays of shape \[4, 4\], got \[4\]"):
+        FullyRecurrent(LIB(4), 5, synaptic=True, delays=Delays((4,), 1, 5))
+    FullyRecurrent(LIB(4), 5, synaptic=True, delays=Delays((4, 4), 1, 5))

@@ -65,11 +65,11 @@ class FullyRecurrent(StatefulModule):
         shape = (layer.num_neurons,) * (2 if synaptic else 1)
         self.delays: Delays | None = None
         if isinstance(delays, Delays):
-            self.delays = self._fitting(delays, options)
+            self.delays = self._fitting(delays, options, synaptic)
         elif max_delay > 1:
             self.delays = Delays(shape, 1, max_delay, **options)
 
-    def _fitting(self, delays: Delays, options: dict[str, Any]) -> Delays:
+    def _fitting(self, delays: Delays, options: dict[str, Any], synaptic: bool) -> Delays:
         """Check that the delays match the neurons or connections of this layer, and return them."""
         neurons, shape = self.layer.num_neurons, tuple(delays.values().shape)
         if shape not in ((neurons,), (neurons, neurons)) or (delays.shortest, delays.longest) != (1, self.max_delay):
@@ -77,6 +77,8 @@ class FullyRecurrent(StatefulModule):
                 f"the delays must be of shape [{neurons}] or [{neurons}, {neurons}] and from 1 to {self.max_delay} "
                 f"steps, got {list(shape)} and {delays.shortest} to {delays.longest}"
             )
+        if synaptic and len(shape) == 1:
+            raise ValueError(f"synaptic=True needs delays of shape [{neurons}, {neurons}], got {list(shape)}")
         if len(options) > 1:
             raise ValueError(f"{next(iter(options))} belongs to the delays that are given")
         return delays
