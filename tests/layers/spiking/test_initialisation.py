@@ -103,3 +103,24 @@ def test_unsupported_neurons_and_rates_are_refused() -> None:
         fluctuation_driven_(nn.Sequential(nn.Linear(2, 3), LIB(3, 1.0, learn_beta=False)))
     with pytest.raises(ValueError, match="above 0"):
         fluctuation_driven_(nn.Sequential(nn.Linear(2, 3), LIB(3)), rate=0)
+
+
+def test_layers_in_nested_sequences_are_drawn() -> None:
+    """They kept the weights of PyTorch."""
+    weights = []
+    for nested in (False, True):
+        torch.manual_seed(0)
+        parts = [nn.Linear(5, 6), FullyRecurrent(LIB(6)), nn.Linear(6, 4), nn.Dropout(), LIB(4)]
+        network = (
+            nn.Sequential(nn.Sequential(*parts[:2]), nn.Sequential(*parts[2:])) if nested else nn.Sequential(*parts)
+        )
+        torch.manual_seed(1)
+        fluctuation_driven_(network)
+        weights.append([parts[0].weight, parts[1].weight, parts[2].weight])
+    for found, expected in zip(*weights, strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_a_network_without_linear_layers_before_neurons_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no torch\.nn\.Linear followed by spiking neurons"):
+        fluctuation_driven_(nn.Sequential(nn.Conv2d(1, 2, 3), LIB(2, dim=-3), nn.Flatten(), nn.Linear(8, 2)))

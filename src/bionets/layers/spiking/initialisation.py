@@ -47,14 +47,16 @@ def fluctuation_driven_(
     without a threshold, θ = 1; for layers with ternary spikes, θ is the positive threshold.
 
     Args:
-        network: linear layers and neurons in their order; other layers (dropout) may be between them.
+        network: linear layers and neurons in their order, also in nested ``nn.Sequential``; other layers (dropout) may
+            be between them.
         rate: spikes per neuron and step.
         input_rate: the mean square of the input of the network at a step; for spikes, their rate. None: ``rate``.
         xi: ξ, the distance of the threshold from the mean of the membrane in standard deviations, 1 to 3 in the paper.
         share: share of the variance from the linear layers, between 0 and 1.
 
     Raises:
-        ValueError: a rate, ξ or share is out of range, or the gain of a layer is unknown or infinite (β = 1).
+        ValueError: a rate, ξ or share is out of range, or the gain of a layer is unknown or infinite (β = 1), or no
+            spiking neurons follow a linear layer.
     """
     first = rate if input_rate is None else input_rate
     if not (rate > 0 and first > 0 and xi > 0 and 0 <= share <= 1):
@@ -62,7 +64,8 @@ def fluctuation_driven_(
             f"rate, input_rate and xi must be above 0 and share between 0 and 1, got {rate}, {first}, {xi} and {share}"
         )
     linear: nn.Linear | None = None
-    for module in network:
+    drawn = False
+    for module in network.modules():
         if isinstance(module, nn.Linear):
             linear = module
         layer = module.layer if isinstance(module, FullyRecurrent) else module
@@ -80,7 +83,9 @@ def fluctuation_driven_(
         _draw(linear.weight, variance / first)
         if linear.bias is not None:
             nn.init.zeros_(linear.bias)
-        linear, first = None, rate
+        linear, first, drawn = None, rate, True
+    if not drawn:
+        raise ValueError("the network has no torch.nn.Linear followed by spiking neurons: there is nothing to draw")
 
 
 def _draw(weight: Tensor, variance: Tensor) -> None:
