@@ -53,16 +53,6 @@ def test_invalid_values_of_a_parameter_are_refused(value: Any) -> None:
         LIB(3, beta=value)
 
 
-def test_nan_is_refused_for_a_parameter_without_constraint() -> None:
-    layer = LIB(3, bias=0.0)
-    for value in (math.nan, torch.tensor([0.0, math.nan, 0.0])):
-        with pytest.raises(ValueError, match="LIB: bias must be a number, got nan"):
-            LIB(3, bias=value)
-        with pytest.raises(ValueError, match="LIB: bias must be a number, got nan"):
-            layer.bias = value
-    assert layer.bias.tolist() == [0.0] * 3
-
-
 def test_the_invalid_one_of_several_values_is_named() -> None:
     with pytest.raises(ValueError, match=r"beta must be between 0 and 1.*, got 1\.5$"):
         LIB(3, beta=torch.tensor([0.5, 1.5, 0.5]))
@@ -72,8 +62,8 @@ def test_the_invalid_one_of_several_values_is_named() -> None:
 @pytest.mark.parametrize(("kind", "name"), [(LIB, "bias"), (RLIB, "rec_weight"), (LITS, "neg_scale"), (AdEx, "reset")])
 def test_nan_is_refused_as_a_value_without_constraint(kind: Any, name: str, value: Any) -> None:
     """It made all outputs NaN, or no spikes."""
-    with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be a number, got NaN"):
+    with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be a number, got nan"):
         kind(2, **{name: value, f"{name}_rank": 1})
     layer = kind(2, **{name: 0.5})
-    with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be a number, got NaN"):
+    with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be a number, got nan"):
         setattr(layer, name, math.nan)

@@ -136,7 +136,7 @@ class ConstrainedParameters(nn.Module):
         values = given.reshape(shape if given.numel() != 1 else ()).expand(shape).clone()
         if constraint is None:
             if not values.is_meta and bool(values.isnan().any()):
-                raise ValueError(f"{self._get_name()}: {name} must be a number, got NaN")
+                raise ValueError(f"{self._get_name()}: {name} must be a number, got nan")
             return values
         rule = CONSTRAINTS[constraint]
         if not values.is_meta:  # has no values
