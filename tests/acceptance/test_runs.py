@@ -14,6 +14,7 @@ import yaml
 
 from bionets.experiment.comparison.runs import Run, read_folders
 from bionets.experiment.logging.wandb_runs import read_wandb_run
+from bionets.experiment.run.run_folder import RunFolder
 from tests.acceptance.conftest import ROOT, SMALL, Command, start, the_run
 from tests.experiment.logging.wandb_api import inspect, uploaded
 
@@ -69,6 +70,23 @@ def test_a_complete_run_is_not_run_again(cli: Command, workplace: Path) -> None:
     assert outcome.code == 0
     assert "already complete" in outcome.out
     assert folder.result_file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("words", [("seed=1",), ("seeds=2",)], ids=" ".join)
+def test_a_run_copied_to_the_folder_of_another_seed_is_not_taken_for_that_seed(
+    cli: Command, workplace: Path, complete: bool, words: tuple[str, ...]
+) -> None:
+    without_dropout = (*SMALL, "model.dropout=0")
+    assert cli("train", *without_dropout, "seed=0").code == 0
+    folder = the_run(workplace / "outputs")
+    copied = RunFolder(shutil.copytree(folder.path, folder.path.with_name("seed-1")))
+    if not complete:
+        copied.result_file.unlink()
+        copied.manifest_file.unlink()
+    outcome = cli("train", *without_dropout, *words)
+    assert outcome.code == 1
+    assert "says seed 0: name the folder seed-0, or delete it" in outcome.error
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(cli: Command, workplace: Path) -> None:

@@ -99,6 +99,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
         with suppress(NonFiniteLoss):  # every process raises it
             fit_and_test(trainer, model, task, folder)
         return {}
+    folder.require_seed(config["seed"])
     if folder.complete():
         result = folder.result()
         assert result is not None

@@ -82,6 +82,17 @@ class RunFolder:
         found: list[str] = self.environment().get("columns", [])
         return found
 
+    def require_seed(self, seed: int) -> None:
+        """Raise UserError if the folder was copied from that of another seed. A damaged config is no obstacle: `open`
+        writes it again.
+        """
+        try:
+            found = self.config()["seed"] if self.config_file.exists() else seed
+        except UserError:
+            return
+        if found != seed:
+            raise UserError(f"{self.config_file} says seed {found}: name the folder seed-{found}, or delete it")
+
     def require_class_names(self, now: Mapping[str, Any] | None) -> None:
         """Raise UserError if a run to be resumed was started with other classes than those of the data now."""
         before = self.class_names()

@@ -42,6 +42,7 @@ class Seed:
         check_mirrors(run.values["logger"])
         task, model, run = build_run(run)
         folder = RunFolder.of(run.values, run.digest)
+        folder.require_seed(run.values["seed"])
         result = folder.result() or {}
         failed = result.get("status") == "failed" and NON_FINITE.search(result["error"])
         return cls(task, model, run, folder, NonFiniteLoss(result["error"]) if failed else None)
