@@ -162,6 +162,16 @@ def test_evaluate_recomputes_the_test_metrics_to_the_bit(cli: Command, workplace
     assert cli("evaluate", "run=moved", "checkpoint=last").code == 0
 
 
+def test_evaluate_prints_the_metrics_of_a_run_in_whose_folder_it_cannot_write(cli: Command, workplace: Path) -> None:
+    assert cli("train", *SMALL).code == 0
+    folder = the_run(workplace / "outputs")
+    (folder.path / "evaluation-best.json").mkdir()
+    outcome = cli("evaluate", f"run={folder.path}")
+    assert outcome.code == 1
+    assert outcome.error.startswith("error: ") and outcome.error.count("\n") == 1
+    assert "test/accuracy_mean" in outcome.out
+
+
 def test_ctrl_c_during_evaluate_exits_with_code_130(
     cli: Command, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,14 +72,6 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     if other:
         result["task"] = other
     suffix = f"-{checkpoint}{short_hash(other) if other else ''}"
-    file = folder.path / f"evaluation{suffix}.json"
-    write_atomically(file, json.dumps(result, indent=2) + "\n")
-    if predictions:
-        predictions_file = folder.path / f"predictions{suffix}.csv"
-        write_atomically(predictions_file, predictions.text.getvalue())
-    if config["callbacks"]["figures"]:
-        with use_style(config.get("style", "paper")):
-            draw_confusion_matrices(figures, figure_title(config), model.confusion_matrices, suffix)
     note_changes(folder, config["name"], own_files(config))
     notes = [f"{folder.path / name} {fault}" for name, fault in folder.changed_files().items()]
     notes += notes_on(other, config["task"])
@@ -95,7 +87,15 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
         notes += notes_on_changes((folder.result() or {}).get("metrics", {}), metrics)
     for note in notes:
         print_line(f"note: {note}")
-    print_metrics(config, metrics)
+    print_metrics(config, metrics)  # before the files are written, which fails in a folder of somebody else
+    file = folder.path / f"evaluation{suffix}.json"
+    write_atomically(file, json.dumps(result, indent=2) + "\n")
+    if predictions:
+        predictions_file = folder.path / f"predictions{suffix}.csv"
+        write_atomically(predictions_file, predictions.text.getvalue())
+    if config["callbacks"]["figures"]:
+        with use_style(config.get("style", "paper")):
+            draw_confusion_matrices(figures, figure_title(config), model.confusion_matrices, suffix)
     print_line(f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}")
     if predictions:
         print_line(f"predictions: {predictions_file}")
