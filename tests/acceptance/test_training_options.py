@@ -150,6 +150,13 @@ def test_find_lr_proposes_a_learning_rate_that_lowers_the_loss(cli: Command, wor
     assert min(losses[-4:]) < max(losses[:4])
 
 
+def test_find_lr_prints_what_it_found_if_its_figure_cannot_be_written(cli: Command, workplace: Path) -> None:
+    (workplace / "outputs").touch()
+    outcome = cli("train", *SMALL, "find=lr")
+    assert outcome.code == 1
+    assert any(word.startswith("optimizer.lr=") for word in command_in(outcome.out))
+
+
 def rows_of(folder: Path) -> list[dict[str, str]]:
     with the_run(folder).metrics_file.open() as file:
         return list(csv.DictReader(file))

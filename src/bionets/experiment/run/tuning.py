@@ -62,10 +62,10 @@ def find(run: RunConfig, wanted: str, seeds: int = 1) -> dict[str, float]:
     word = f"{KEYS[wanted]}={value:.3g}" if wanted == "lr" else f"{KEYS[wanted]}={value}"
     words = [word for word in run.overrides if not word.startswith(f"{KEYS[wanted]}=")]
     words += [f"seeds={seeds}"] if seeds > 1 else []
-    if wanted == "lr":
-        print_line(f"figure  {draw_search(run.values, test, value)}")
     print_line(f" found  {word}")
     print_line(f" train  {command_of([*words, word])}")
+    if wanted == "lr":
+        print_line(f"figure  {draw_search(run.values, test, value)}")
     return {KEYS[wanted]: value}
 
 
