@@ -432,6 +432,16 @@ def test_a_resumed_run_refuses_damaged_files_and_continues_from_undamaged_ones(r
     assert run.changed_files() == {}
 
 
+def test_a_run_without_its_best_epoch_is_refused_before_it_trains_further(run: RunFolder, cli: Command) -> None:
+    run.result_file.unlink()
+    run.manifest_file.unlink()
+    best = run.best.read_bytes()
+    run.best.unlink()
+    refused(cli("train", *TINY), "best.ckpt is missing: restore it, or delete the folder")
+    run.best.write_bytes(best)
+    assert cli("train", *TINY).code == 0
+
+
 def test_damaged_positions_give_a_one_line_error(tmp_path: Path) -> None:
     file = tmp_path / "positions.npz"
     positions = {"epoch": np.arange(3), "layer_0": np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)}

@@ -16,6 +16,7 @@ from bionets.experiment.errors import UserError
 from bionets.experiment.run.callbacks import StopAfter, StopBelow
 from bionets.experiment.run.checkpoint_content import damage_of_file, fault_of_content
 from bionets.experiment.run.run_folder import RunFolder
+from bionets.experiment.run.safe_read import RESTORE
 from bionets.tasks import Task
 
 SIGNATURE = "bionets_checkpoint"
@@ -73,10 +74,19 @@ def read_checkpoint(path: Path, map_location: str | Callable[..., Any] = "cpu") 
 def restore_last(folder: RunFolder) -> None:
     """Replace ``last.ckpt`` by ``best.ckpt`` if the latter is of the end of a later epoch: the process was killed after
     it had written ``best.ckpt``. The run then resumes with the epoch after it.
+
+    Raises:
+        UserError: ``best.ckpt`` was deleted, which a run would miss only at its end.
     """
-    if not (folder.best.exists() and folder.last.exists()):
+    if not folder.last.exists():
         return
-    best, last = read_checkpoint(folder.best), read_checkpoint(folder.last)
+    last = read_checkpoint(folder.last)
+    if not folder.best.exists():
+        states = (each for each in last["callbacks"].values() if isinstance(each, dict))
+        if folder.best.name in (Path(str(each.get("best_model_path"))).name for each in states):
+            raise UserError(f"{folder.best} is missing: {RESTORE}")
+        return
+    best = read_checkpoint(folder.best)
     if best["epoch"] > last["epoch"] and not within_epochs(folder.config()["trainer"]):
         write_atomically(folder.last, folder.best.read_bytes())
 
