@@ -13,12 +13,13 @@ import psutil
 LAUNCHER_VARIABLE = "BIONETS_LAUNCHER"  # environment variable with the process that starts those of ddp
 JOB_VARIABLE = "BIONETS_JOB"  # environment variable with the name of a job that shares its terminal
 SECONDS_BETWEEN_CHECKS = 0.5
-CORRECTION = 2.0  # seconds by which the start of a process may seem to change if the system's clock is corrected
+CORRECTION = 2.0  # seconds by which a start may seem to change if the clock is corrected
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process on a machine. Process ids are reused, so the identity includes the time of the start, in seconds."""
+    """A process on a machine. Process ids are reused, so the identity includes the time of the start in seconds, see
+    `_started`."""
 
     host: str
     pid: int
@@ -32,7 +33,7 @@ class Process:
     def of(cls, pid: int) -> "Process":
         """The process with this id on this machine, which may have ended."""
         try:
-            return cls(_host(), pid, psutil.Process(pid).create_time())
+            return cls(_host(), pid, _started(psutil.Process(pid)))
         except psutil.NoSuchProcess:
             return cls(_host(), pid, 0.0)
 
@@ -50,7 +51,7 @@ class Process:
         """Wait for the end of this process, not for that of its entry as a zombie like ``psutil.Process.wait``."""
         try:
             process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.started) < CORRECTION:
+            if abs(_started(process) - self.started) < CORRECTION:
                 while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                     time.sleep(SECONDS_BETWEEN_CHECKS)
         except psutil.NoSuchProcess:
@@ -76,6 +77,11 @@ def end_with(process: Process) -> None:
 def _kill_after(process: Process) -> None:
     process.wait()
     psutil.Process().kill()
+
+
+def _started(process: psutil.Process) -> float:
+    """The time of the start: on Linux since the boot, which a change of the clock does not alter."""
+    return float(process.create_time() - (psutil.boot_time() if psutil.LINUX else 0))
 
 
 def _host() -> str:
