@@ -126,6 +126,8 @@ def _extract_zip(archive: Path, into: Path) -> None:
         _refuse_too_much(archive, len(members), sum(member.file_size for member in members))
         for member in members:
             _refuse_elsewhere(archive, member.filename, stat.S_ISLNK(member.external_attr >> 16))
+            if not (member.is_dir() or PurePosixPath(member.filename).parts):  # zipfile: ValueError
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(into))
         opened.extractall(into)  # a member has at most the number of bytes in its header, which was checked above
 
 
