@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 
-HALF = (torch.float16, torch.bfloat16)
+from bionets.layers.precision import at_least_float32
 
 
 class MetricError(ValueError):
@@ -34,7 +34,7 @@ def measure(meters: MetricCollection, task: Any, prediction: Tensor, target: Ten
     if not len(target):
         return
     loss = task.loss(prediction, target)
-    prediction, target = (each.float() if each.dtype in HALF else each for each in (prediction, target))
+    prediction, target = (at_least_float32(x) if x.is_floating_point() else x for x in (prediction, target))
     for name, metric in meters.items():
         if name == "loss":
             if weight := task.scored_steps(target):  # the mean over no answers is NaN
