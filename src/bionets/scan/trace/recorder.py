@@ -67,6 +67,27 @@ class Recorder(TorchDispatchMode):
     def _add(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = func.overloadpacket.__name__
         self.builder.source = source_line(sys._getframe(1))
+        self._refuse(func, name, args, kwargs)
+        if name.startswith("lift_fresh") and args[0].numel() == 1:  # torch.tensor(0.5), written in the step
+            self._add_constant(args[0])
+        if name == "_local_scalar_dense" and not self.knows(args[0]):  # float() of a tensor from outside is a constant
+            return func(*args)
+        lowering = LOWERINGS.get(name.removesuffix("_") if func._schema.is_mutable else name)
+        if lowering is not None:
+            return self._lower(lowering, func, args, kwargs)
+        if name in IGNORED:
+            result = func(*args, **kwargs)
+            if isinstance(result, Tensor) and result.dtype != args[0].dtype:
+                raise self._unsupported(f"{func} is not supported in a step")
+            self._keep(result)
+            return result
+        decomposed = self._decompose(func, args, kwargs)
+        if decomposed is None:
+            raise self._unsupported(f"aten.{name} is not supported in a step")
+        return decomposed
+
+    def _refuse(self, func: Any, name: str, args: Any, kwargs: Any) -> None:
+        """Refuse what no lowering or decomposition could make right."""
         if func.namespace not in ("aten", "prims"):  # a user's operator may have the same name as an operator of torch
             raise self._unsupported(f"{func} is not supported in a step")
         if name not in IGNORED and not self.expects():  # a function that saves its result detaches it
@@ -76,44 +97,38 @@ class Recorder(TorchDispatchMode):
             raise self._unsupported(f"aten.{name} changes an input of the step in place")
         if name in MOVES_AXES:
             raise self._unsupported(f"aten.{name} is not supported in a step")
-        if name.startswith("lift_fresh") and args[0].numel() == 1:  # torch.tensor(0.5), written in the step
-            try:
-                kind = self.builder.kind_of(args[0].dtype)
-            except TypeError as error:
-                raise self._unsupported(str(error)) from None
-            self.values[args[0].data_ptr()] = self.builder.constant(args[0].item(), kind)
-        if name == "_local_scalar_dense" and not self.knows(args[0]):  # float() of a tensor from outside is a constant
-            return func(*args)
-        lowering = LOWERINGS.get(name.removesuffix("_") if mutates else name)
-        if lowering is None and name not in IGNORED:
-            decomposed = self._decompose(func, args, kwargs)
-            if decomposed is None:
-                raise self._unsupported(f"aten.{name} is not supported in a step")
-            return decomposed
-        values: list[Any] = []
-        if lowering is not None:
-            values = [self.value_of(arg) if isinstance(arg, Tensor) and name not in SHAPE_ONLY else arg for arg in args]
-            kwargs = {key: self.value_of(arg) if isinstance(arg, Tensor) else arg for key, arg in kwargs.items()}
-        original = {key: arg for key, arg in kwargs.items() if not isinstance(arg, Value)}
-        result = func(*args, **original)
-        if name in IGNORED and isinstance(result, Tensor) and result.dtype != args[0].dtype:
-            raise self._unsupported(f"{func} is not supported in a step")
-        if lowering is not None:
-            results = result if isinstance(result, tuple) else (result,)
-            try:
-                self.builder.describe(args, results[0])
-                found = lowering(self.builder, *values, **kwargs)
-                pairs = list(zip(results, found if isinstance(found, tuple) else (found,), strict=True))
-                # in place, a comparison stores numbers
-                self.values |= {
-                    each.data_ptr(): self.builder.cast(value, self.builder.kind_of(each.dtype)) for each, value in pairs
-                }
-            except (TypeError, KeyError, ValueError, OverflowError):
-                raise self._unsupported(f"{func} is not supported in a step") from None
-        self.alive += [
-            each for each in (result if isinstance(result, tuple) else (result,)) if isinstance(each, Tensor)
-        ]
+
+    def _add_constant(self, tensor: Tensor) -> None:
+        try:
+            kind = self.builder.kind_of(tensor.dtype)
+        except TypeError as error:
+            raise self._unsupported(str(error)) from None
+        self.values[tensor.data_ptr()] = self.builder.constant(tensor.item(), kind)
+
+    def _lower(self, lowering: Callable[..., Any], func: Any, args: Any, kwargs: Any) -> Any:
+        """Execute an operation, and add the nodes of its lowering for the tensors that it returns."""
+        shape_only = func.overloadpacket.__name__ in SHAPE_ONLY
+        values = [arg if shape_only or not isinstance(arg, Tensor) else self.value_of(arg) for arg in args]
+        named = {key: self.value_of(arg) if isinstance(arg, Tensor) else arg for key, arg in kwargs.items()}
+        result = func(*args, **{key: arg for key, arg in named.items() if not isinstance(arg, Value)})
+        results = result if isinstance(result, tuple) else (result,)
+        try:
+            self.builder.describe(args, results[0])
+            found = lowering(self.builder, *values, **named)
+            pairs = zip(results, found if isinstance(found, tuple) else (found,), strict=True)
+            # in place, a comparison stores numbers
+            self.values |= {
+                each.data_ptr(): self.builder.cast(value, self.builder.kind_of(each.dtype)) for each, value in pairs
+            }
+        except (TypeError, KeyError, ValueError, OverflowError):
+            raise self._unsupported(f"{func} is not supported in a step") from None
+        self._keep(result)
         return result
+
+    def _keep(self, result: Any) -> None:
+        """Keep the tensors that an operation returned, so that no address is used twice."""
+        results = result if isinstance(result, tuple) else (result,)
+        self.alive += [each for each in results if isinstance(each, Tensor)]
 
     def _decompose(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func not in decomposition_table:

@@ -106,43 +106,14 @@ class _Run:
         shapes: CallShapes | None,
         example: int,
     ) -> None:
-        self.step, self.dtype, self.shapes = stage, signature.dtype, shapes
+        self.step, self.blocks, self.dtype, self.shapes = stage, blocks, signature.dtype, shapes
         self.builder = GraphBuilder(self.dtype)
         self.recorder = recorder = Recorder(self.builder, self.dtype, example)
         self.queries = TensorQueries(
             shapes, recorder.knows, recorder.inputs, lambda: f" ({source_line(sys._getframe(1))})", example
         )
 
-        def new_inputs(role: str, of_role: Sequence[Shape] | None, count: int) -> list[Tensor]:
-            leaves = [recorder.new_input(f"{role}{number}") for number in range(count)]
-            for number, leaf in enumerate(leaves):
-                self.queries.set_shape(leaf, (example,) if of_role is None else of_role[number])
-            return leaves
-
-        x = new_inputs("x", shapes.x if shapes else None, count_leaves(signature.x_tree))
-        recurrent = new_inputs("recurrent", (shapes.full,) * blocks if shapes else None, blocks)
-        state = new_inputs("state", shapes.state if shapes else None, count_leaves(signature.state_tree))
-        count = count_leaves(signature.params_tree)
-        params = new_inputs("params", shapes.params if shapes else ((),) * count, count)  # unknown: perhaps scalars
-        self.state_in, self.sources = len(state), [*x, *recurrent, *state, *params]
-        self.name_of_source = {id(leaf): self.builder.nodes[recorder.value_of(leaf)].name for leaf in self.sources}
-        arguments = [unflatten(signature.x_tree, x), unflatten(signature.state_tree, state)]
-        if blocks:
-            arguments.insert(1, recurrent[0] if blocks == 1 else tuple(recurrent))
-        try:
-            with recorder, self.queries, errors_name_the_line():
-                recorder.expects = lambda: self.queries.running
-                found = stage(*arguments, unflatten(signature.params_tree, params))
-                self.queries.raise_caught_error()
-        except (IndexError, RuntimeError, ValueError) as error:  # of a dimension that the traced tensors lack
-            of_the_step = isinstance(error, ValueError) and error is not self.queries.error
-            if of_the_step or isinstance(error, UnsupportedStepError):
-                raise
-            raise _failure("the step fails on single elements", error) from error
-        recorder.expects = lambda: True  # autograd calls operations by itself
-        if not isinstance(found, tuple | list) or len(found) != 2:
-            raise TypeError(f"{name_of(stage)} must return y and the new state, got {type(found).__name__}")
-        y, new_state = found
+        y, new_state = self._call(self._arguments(signature))
         y_leaves, self.y_tree = ([], None) if y is None else flatten(y, f"y of {name_of(stage)}")
         state_leaves, self.state_tree = flatten(new_state, f"the new state of {name_of(stage)}")
         self.state_shapes = tuple(map(self.queries.shape_of, state_leaves))
@@ -155,6 +126,43 @@ class _Run:
             if shapes and broadcast([shape, shapes.full], "the results of the step") != shapes.full:
                 of = f"{name} of {name_of(stage)}"
                 raise UnsupportedStepError(f"{of} has shape {list(shape)}, not {list(shapes.full)}")
+
+    def _arguments(self, signature: Signature) -> list[Any]:
+        """The arguments of the stage, made of traced tensors, which are kept as ``sources``."""
+        shapes, blocks, count = self.shapes, self.blocks, count_leaves(signature.params_tree)
+        x = self._new_inputs("x", shapes.x if shapes else None, count_leaves(signature.x_tree))
+        recurrent = self._new_inputs("recurrent", (shapes.full,) * blocks if shapes else None, blocks)
+        state = self._new_inputs("state", shapes.state if shapes else None, count_leaves(signature.state_tree))
+        params = self._new_inputs("params", shapes.params if shapes else ((),) * count, count)  # perhaps scalars
+        self.state_in, self.sources = len(state), [*x, *recurrent, *state, *params]
+        nodes, value_of = self.builder.nodes, self.recorder.value_of
+        self.name_of_source = {id(leaf): nodes[value_of(leaf)].name for leaf in self.sources}
+        products = [recurrent[0] if blocks == 1 else tuple(recurrent)] if blocks else []
+        trees = (unflatten(signature.x_tree, x), unflatten(signature.state_tree, state))
+        return [trees[0], *products, trees[1], unflatten(signature.params_tree, params)]
+
+    def _new_inputs(self, role: str, shapes: Sequence[Shape] | None, count: int) -> list[Tensor]:
+        leaves = [self.recorder.new_input(f"{role}{number}") for number in range(count)]
+        for number, leaf in enumerate(leaves):
+            self.queries.set_shape(leaf, (self.recorder.example,) if shapes is None else shapes[number])
+        return leaves
+
+    def _call(self, arguments: Sequence[Any]) -> tuple[Any, Any]:
+        """Run the stage, and return y and the new state."""
+        try:
+            with self.recorder, self.queries, errors_name_the_line():
+                self.recorder.expects = lambda: self.queries.running
+                found = self.step(*arguments)
+                self.queries.raise_caught_error()
+        except (IndexError, RuntimeError, ValueError) as error:  # of a dimension that the traced tensors lack
+            of_the_step = isinstance(error, ValueError) and error is not self.queries.error
+            if of_the_step or isinstance(error, UnsupportedStepError):
+                raise
+            raise _failure("the step fails on single elements", error) from error
+        self.recorder.expects = lambda: True  # autograd calls operations by itself
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise TypeError(f"{name_of(self.step)} must return y and the new state, got {type(found).__name__}")
+        return found[0], found[1]
 
     def line_of_kept_tensor(self) -> str | None:
         """The line that computed a tensor to which the step still refers, or None. Without the scan, it would have the

@@ -123,21 +123,7 @@ class TensorQueries(TorchFunctionMode):
         if kwargs.get("out") is not None:
             raise UnsupportedStepError(f"{name} changes a tensor in place (out=); use its result{self.line()}")
         if args and isinstance(args[0], Tensor) and self.knows(args[0]):
-            if name in VALUES:
-                hint = "branch with torch.where" if name == "__bool__" else "a step sees no values"
-                raise UnsupportedStepError(f"the step reads the value of a tensor ({name}); {hint}{self.line()}")
-            if name in REFUSED and not (name == "type" and len(args) > 1):
-                raise UnsupportedStepError(f"the step reads {name} of a tensor, which is not fixed{self.line()}")
-            if in_place and args[0].data_ptr() in self.inputs:
-                raise UnsupportedStepError(f"{name} changes an input of the step in place{self.line()}")
-            if in_place and args[0].data_ptr() in self.perhaps_copied:
-                why = "after contiguous() or ravel(), which may return a copy"
-                raise UnsupportedStepError(f"{name} changes a tensor in place {why}{self.line()}")
-            if name in ("contiguous", "ravel"):
-                self.perhaps_copied.add(args[0].data_ptr())
-            of_size = name in SIZES or name in RESHAPED or name in EXPANDED
-            if of_size and any(self._known_shape(each) is None for each in args if isinstance(each, Tensor)):
-                raise UnsupportedStepError(f"the step reads the shape of a gradient ({name}){self.line()}")
+            self._refuse(name, args, in_place)
             if name in SIZES:
                 self._need_shapes(name)
                 return self._on_meta(func, args, kwargs)
@@ -158,6 +144,28 @@ class TensorQueries(TorchFunctionMode):
                     return args[0]
                 args, func = args[:1], torch.clone
         kwargs = {key: value for key, value in kwargs.items() if key != "device" or not self._is_here(value)}
+        return self._elementwise(func, name, args, kwargs, in_place)
+
+    def _refuse(self, name: str, args: Any, in_place: bool) -> None:
+        """Refuse functions of an argument, or of what was computed from it, that a compiled step cannot compute."""
+        if name in VALUES:
+            hint = "branch with torch.where" if name == "__bool__" else "a step sees no values"
+            raise UnsupportedStepError(f"the step reads the value of a tensor ({name}); {hint}{self.line()}")
+        if name in REFUSED and not (name == "type" and len(args) > 1):
+            raise UnsupportedStepError(f"the step reads {name} of a tensor, which is not fixed{self.line()}")
+        if in_place and args[0].data_ptr() in self.inputs:
+            raise UnsupportedStepError(f"{name} changes an input of the step in place{self.line()}")
+        if in_place and args[0].data_ptr() in self.perhaps_copied:
+            why = "after contiguous() or ravel(), which may return a copy"
+            raise UnsupportedStepError(f"{name} changes a tensor in place {why}{self.line()}")
+        if name in ("contiguous", "ravel"):
+            self.perhaps_copied.add(args[0].data_ptr())
+        of_size = name in SIZES or name in RESHAPED or name in EXPANDED
+        if of_size and any(self._known_shape(each) is None for each in args if isinstance(each, Tensor)):
+            raise UnsupportedStepError(f"the step reads the shape of a gradient ({name}){self.line()}")
+
+    def _elementwise(self, func: Any, name: str, args: Any, kwargs: Any, in_place: bool) -> Any:
+        """Call a function, and let its results report the common shape of its arguments."""
         tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         self._check_promotion(tensors)
         shapes = [self._known_shape(tensor) for tensor in tensors if self.knows(tensor)]
