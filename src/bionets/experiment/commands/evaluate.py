@@ -24,6 +24,8 @@ from bionets.experiment.run.report import figure_title, print_metrics
 from bionets.experiment.run.run_folder import RunFolder
 from bionets.experiment.run.trained import load_trained, using
 from bionets.experiment.run.trust import as_modules
+from bionets.models import Model
+from bionets.tasks import Task
 from bionets.tasks.own_task import classes_by_target
 
 SPLIT = ("split_seed", "test_share", "held_out")
@@ -42,16 +44,40 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     """
     silence_libraries()
     folder, checkpoint = RunFolder.existing(hydra_config.run), hydra_config.checkpoint
-    trust = as_modules(hydra_config.trust)
     other: Any = OmegaConf.to_container(hydra_config.task, resolve=True)
-    figures = folder.without_links(folder.figures)
+    figures, config = folder.without_links(folder.figures), folder.config()
+    trust = as_modules(hydra_config.trust)
     model, task = load_trained(folder.path, checkpoint, hydra_config.data_dir, trust, task_options=other)
-    config = folder.config()
     add_metrics(task, [path for path in hydra_config.metrics if path not in config.get("metrics", ())])
     predictions = Predictions(task) if hydra_config.predictions else None
-    precision = config["trainer"].get("precision", "32-true")
+    epoch = test_checkpoint(folder, checkpoint, model, task, predictions, hydra_config.accelerator)
+    metrics = headlines(task, model.test_results)
+    note_changes(folder, config["name"], own_files(config))
+    for note in notes_on_evaluation(folder, checkpoint, task, other, metrics):
+        print_line(f"note: {note}")
+    print_metrics(config, metrics)  # before the files are written, which fails in a folder of somebody else
+    suffix = f"-{checkpoint}{short_hash(other) if other else ''}"
+    result = {"checkpoint": checkpoint, "epoch": epoch, "metrics": metrics, "tests": model.test_results}
+    file, predictions_file = folder.path / f"evaluation{suffix}.json", folder.path / f"predictions{suffix}.csv"
+    write_atomically(file, json.dumps(result | ({"task": other} if other else {}), indent=2) + "\n")
+    if predictions:
+        write_atomically(predictions_file, predictions.text.getvalue())
+    if config["callbacks"]["figures"]:
+        with use_style(config.get("style", "paper")):
+            draw_confusion_matrices(figures, figure_title(config), model.confusion_matrices, suffix)
+    print_line(f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}")
+    if predictions:
+        print_line(f"predictions: {predictions_file}")
+    return metrics
+
+
+def test_checkpoint(
+    folder: RunFolder, checkpoint: str, model: Model, task: Task, predictions: Predictions | None, accelerator: str
+) -> int:
+    """Test the model with the weights of a checkpoint, in the precision of the run, and return their epoch."""
+    config = folder.config()
     trainer = bare_trainer(
-        {"accelerator": hydra_config.accelerator, "devices": 1, "precision": precision},
+        {"accelerator": accelerator, "devices": 1, "precision": config["trainer"].get("precision", "32-true")},
         callbacks=[SeedEachEpoch(config["seed"]), *([predictions] if predictions else [])],
         logger=False,
         enable_checkpointing=False,
@@ -61,45 +87,31 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     with keyboard_interrupts(), using(folder):
         trainer.precision_plugin.convert_module(model).load_state_dict(saved["state_dict"])  # not rounded to float32
         trainer.test(model, datamodule=task, verbose=False)
-    metrics = headlines(task, model.test_results)
-    epoch = saved["epoch"]
-    result: dict[str, Any] = {
-        "checkpoint": checkpoint,
-        "epoch": epoch,
-        "metrics": metrics,
-        "tests": model.test_results,
-    }
-    if other:
-        result["task"] = other
-    suffix = f"-{checkpoint}{short_hash(other) if other else ''}"
-    note_changes(folder, config["name"], own_files(config))
-    notes = [f"{folder.path / name} {fault}" for name, fault in folder.changed_files().items()]
-    notes += notes_on(other, config["task"])
+    epoch: int = saved["epoch"]
+    return epoch
+
+
+def notes_on_evaluation(
+    folder: RunFolder, checkpoint: str, task: Task, other: Mapping[str, Any], metrics: Mapping[str, float]
+) -> Iterator[str]:
+    """Notes on changed files, on the effects of other data, and on metrics that differ from those of the run.
+
+    Args:
+        task: the task that was tested.
+        other: options of the task that differ from those of the run.
+        metrics: what the evaluation measured.
+    """
+    config = folder.config()
+    yield from (f"{folder.path / name} {fault}" for name, fault in folder.changed_files().items())
+    yield from notes_on(other, config["task"])
     named = [each for each in classes_by_target(task).values() if not isinstance(each, int)]
     if named and other.keys() & DATA and not folder.class_names():
-        notes.append("the run has not kept the names of its classes: those of the other data count in their own order")
+        yield "the run has not kept the names of its classes: those of the other data count in their own order"
     limit = config["trainer"].get("limit_test_batches")
     if limit is not None and (isinstance(limit, int) or limit < 1):  # 1 is a batch, 1.0 all of them
-        notes.append(
-            f"the run was tested with trainer.limit_test_batches={limit}, this evaluation with the whole test set"
-        )
+        yield f"the run was tested with trainer.limit_test_batches={limit}, this evaluation with the whole test set"
     elif not other and checkpoint == "best":
-        notes += notes_on_changes((folder.result() or {}).get("metrics", {}), metrics)
-    for note in notes:
-        print_line(f"note: {note}")
-    print_metrics(config, metrics)  # before the files are written, which fails in a folder of somebody else
-    file = folder.path / f"evaluation{suffix}.json"
-    write_atomically(file, json.dumps(result, indent=2) + "\n")
-    if predictions:
-        predictions_file = folder.path / f"predictions{suffix}.csv"
-        write_atomically(predictions_file, predictions.text.getvalue())
-    if config["callbacks"]["figures"]:
-        with use_style(config.get("style", "paper")):
-            draw_confusion_matrices(figures, figure_title(config), model.confusion_matrices, suffix)
-    print_line(f"{checkpoint} checkpoint, epoch {epoch}; every number: {file}")
-    if predictions:
-        print_line(f"predictions: {predictions_file}")
-    return metrics
+        yield from notes_on_changes((folder.result() or {}).get("metrics", {}), metrics)
 
 
 def notes_on(other: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[str]:

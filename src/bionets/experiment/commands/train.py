@@ -5,6 +5,7 @@ import sys
 import warnings
 from contextlib import suppress
 from statistics import fmean
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
@@ -122,23 +123,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
             print_task(task)
             print_model(model, device)
         try:
-            with mirrored(config, folder, run.digest) as mirrors:
-                trainer.loggers = [mirror.logger for mirror in mirrors]
-                fit_and_test(trainer, model, task, folder)
-                result = complete_result(config, model, task, folder, record.total_seconds)
-                if config["callbacks"]["figures"]:
-                    series, name = read_metrics(folder.metrics_file), config["model"]["name"]
-                    title, (x, *lengths) = figure_title(config), next(test_inputs(model, task))
-                    x = x[: int(lengths[0][0])] if lengths else x  # figures show the first sequence
-                    draw_run(folder.figures, title, series, result["tests"], name)
-                    draw_confusion_matrices(folder.figures, title, model.confusion_matrices)
-                    model.eval().draw(folder.figures, title, x)
-                    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                        if isinstance(callback, Figures):
-                            styled(callback.draw)(folder.figures, title, model, x)
-                for mirror in mirrors:
-                    mirror.write_result(result, folder)
-                folder.write_result(result)
+            result = write_run(run, folder, trainer, model, task, record)
         except Pruned as pruned:
             note_failure(folder, pruned)
             print_line(f"pruned: {pruned}")
@@ -150,6 +135,36 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
             raise
     print_results(config, result, folder, run.overrides, brief=multirun)
     return result["metrics"]
+
+
+def write_run(
+    run: RunConfig, folder: RunFolder, trainer: Trainer, model: Model, task: Task, record: Record
+) -> dict[str, Any]:
+    """Train and test, write the figures and the result to the run folder and to the loggers, and return the result."""
+    with mirrored(run.values, folder, run.digest) as mirrors:
+        trainer.loggers = [mirror.logger for mirror in mirrors]
+        fit_and_test(trainer, model, task, folder)
+        result = complete_result(run.values, model, task, folder, record.total_seconds)
+        if run.values["callbacks"]["figures"]:
+            draw_figures(run.values, folder, trainer, model, task, result["tests"])
+        for mirror in mirrors:
+            mirror.write_result(result, folder)
+        folder.write_result(result)
+    return result
+
+
+def draw_figures(
+    config: dict[str, Any], folder: RunFolder, trainer: Trainer, model: Model, task: Task, tests: dict[str, Any]
+) -> None:
+    """Draw the figures of a run: of its metrics, of its model for a test sample, and of callbacks."""
+    title, (x, *lengths) = figure_title(config), next(test_inputs(model, task))
+    x = x[: int(lengths[0][0])] if lengths else x  # figures show the first sequence
+    draw_run(folder.figures, title, read_metrics(folder.metrics_file), tests, config["model"]["name"])
+    draw_confusion_matrices(folder.figures, title, model.confusion_matrices)
+    model.eval().draw(folder.figures, title, x)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Figures):
+            styled(callback.draw)(folder.figures, title, model, x)
 
 
 def next_stage(folder: RunFolder, max_epochs: int | None) -> str:

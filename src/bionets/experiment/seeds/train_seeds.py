@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+
+from lightning import Trainer
 
 from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.console import print_line
@@ -65,8 +66,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
     refuse_what_is_shared(trainer, tasks)
     trainer.precision_plugin.convert_module(models)
 
-    own = own_files(config)
-    device, first = trainer.strategy.root_device, tasks[0]
+    own, device, first = own_files(config), trainer.strategy.root_device, tasks[0]
     described = environment.describe(device, own, classes_by_target(first), columns_of(first))
     for seed in seeds:
         if seed.next_epoch:
@@ -79,26 +79,31 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         note_failures(seeds)  # opening a folder has deleted that of an earlier start
         announce(folders, begun)
         if not begun:
-            print_notes(tasks[0], seeds[0].run)
-        try:
-            last = next(seed.folder.last for seed in seeds if seed.next_epoch == begun) if begun else None
-            with keyboard_interrupts(), restoring(last):
-                trainer.fit(models, datamodule=StackedTasks(tasks), ckpt_path=last, weights_only=True)
-        except BaseException as error:
-            for seed in seeds:
-                note_failure(seed.folder, seed.error or error)
-            if isinstance(error, KeyboardInterrupt):
-                print_stopped()
-            raise
-        finally:  # a resumed training logs only its own epochs
-            stopped = sys.exception() is not None
-            for seed in seeds:
-                has_failed = stopped or seed.error is not None
-                with mirrored(seed.run.values, seed.folder, seed.run.digest, has_failed=has_failed) as mirrors:
-                    for mirror in mirrors:
-                        epochs = range(max(begun, mirror.logged), seed.epochs_in_checkpoint())
-                        log_epochs(mirror.logger, seed.folder.metrics_file, epochs)
+            print_notes(first, seeds[0].run)
+        fit(trainer, models, StackedTasks(tasks), seeds, begun)
         return note_failures(seeds)
+
+
+def fit(trainer: Trainer, models: StackedModels, tasks: StackedTasks, seeds: Sequence[Seed], begun: int) -> None:
+    """Train all seeds from the epoch ``begun`` on, and log their epochs, also those before an error."""
+    last = next(seed.folder.last for seed in seeds if seed.next_epoch == begun) if begun else None
+    try:
+        with keyboard_interrupts(), restoring(last):
+            trainer.fit(models, datamodule=tasks, ckpt_path=last, weights_only=True)
+    except BaseException as error:
+        for seed in seeds:
+            note_failure(seed.folder, seed.error or error)
+        if isinstance(error, KeyboardInterrupt):
+            print_stopped()
+        raise
+    finally:  # a resumed training logs only its own epochs
+        stopped = sys.exception() is not None
+        for seed in seeds:
+            has_failed = stopped or seed.error is not None
+            with mirrored(seed.run.values, seed.folder, seed.run.digest, has_failed=has_failed) as mirrors:
+                for mirror in mirrors:
+                    epochs = range(max(begun, mirror.logged), seed.epochs_in_checkpoint())
+                    log_epochs(mirror.logger, seed.folder.metrics_file, epochs)
 
 
 def note_failures(seeds: Sequence[Seed]) -> dict[int, Exception]:
@@ -131,7 +136,7 @@ def at_one_epoch(seeds: Sequence[Seed]) -> list[Seed]:
     return [seed for seed in seeds if seed in going_on or (seed in ended and seed.next_epoch <= begun)]
 
 
-def refuse_what_is_shared(trainer: Any, tasks: Sequence[Task]) -> None:
+def refuse_what_is_shared(trainer: Trainer, tasks: Sequence[Task]) -> None:
     """Raise UserError for settings under which the seeds would depend on each other."""
     if trainer.world_size > 1:
         raise UserError(f"several seeds at once train in one process: drop accelerator=ddp; or {ONE_BY_ONE}")
