@@ -42,38 +42,18 @@ def read_csv(
     Raises:
         ValueError: the file cannot be read, or a column or a value is missing or wrong.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        try:
-            columns = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            numbered = [(reader.line_num, row) for row in reader]  # blank lines are no rows
-        except UnicodeDecodeError as error:
-            raise ValueError(f"task.data={path} is not written in UTF-8 ({error}): save it as UTF-8") from error
-        except csv.Error as error:
-            raise ValueError(f"task.data={path} cannot be read as a CSV ({error})") from error
-    if not numbered:
-        raise ValueError(f"task.data={path} has no rows below its header")
-    named = [*inputs, targets, *(name for name in (sequences, sort_by) if name is not None)]
-    if missing := [name for name in named if name not in columns]:
-        hint = NAME_THEM if missing[0] in (*inputs, targets) else ""
-        hint = "; columns are separated by commas" if len(columns) == 1 else hint
-        raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}{hint}")
-    if both := [name for name in inputs if name in (targets, *others)]:
-        raise ValueError(f"task.data={path}: column {both[0]} is in task.inputs and in task.targets: leave one out")
+    columns, numbered = _rows(path)
+    chosen = _chosen_columns(path, columns, inputs, targets, sequences, sort_by, others)
     if longer := [line for line, row in numbered if None in row]:
         raise ValueError(f"task.data={path}, line {longer[0]} has more entries than the header: correct it")
-    chosen = list(inputs) or [name for name in columns if name not in (targets, sequences, sort_by, *others)]
-    if twice := [name for name in (*chosen, *named) if columns.count(name) > 1]:
-        raise ValueError(f"task.data={path} has several columns {twice[0]!r}: give each a name of its own")
     values = [[_number(path, row, name, line) for name in chosen] for line, row in numbered]
     remedy = "leave the row out"
     if sequences is not None:
         remedy += ", or if some steps have no label, choose task.target_kind=class_every_step or number_every_step"
-    for name in named[len(inputs) :]:
-        empty = [line for line, row in numbered if not (row[name] or "").strip()]
-        if empty and not (every_step and name == targets):
-            what = remedy if name == targets else "leave the row out"
-            raise ValueError(f"task.data={path}, line {empty[0]}, column {name} is empty: fill it, or {what}")
+    if not every_step:
+        _require_filled(path, targets, numbered, remedy)
+    for name in filter(None, (sequences, sort_by)):
+        _require_filled(path, name, numbered, "leave the row out")
     classes, labels = _labels(path, targets, numbered, "leave it empty" if every_step else "leave the row out")
     x = exact(torch.tensor(values, dtype=torch.float64))
     if sequences is None:
@@ -101,6 +81,54 @@ def read_csv(
     )
 
 
+Row = tuple[int, dict[str, str]]
+"""A row of a CSV by the names of its columns, with the number of its line."""
+
+
+def _rows(path: Path) -> tuple[list[str], list[Row]]:
+    """The names of the columns, and the rows."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        try:
+            columns = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            numbered = [(reader.line_num, row) for row in reader]  # blank lines are no rows
+        except UnicodeDecodeError as error:
+            raise ValueError(f"task.data={path} is not written in UTF-8 ({error}): save it as UTF-8") from error
+        except csv.Error as error:
+            raise ValueError(f"task.data={path} cannot be read as a CSV ({error})") from error
+    if not numbered:
+        raise ValueError(f"task.data={path} has no rows below its header")
+    return columns, numbered
+
+
+def _chosen_columns(
+    path: Path,
+    columns: Sequence[str],
+    inputs: Sequence[str],
+    targets: str,
+    sequences: str | None,
+    sort_by: str | None,
+    others: Sequence[str],
+) -> list[str]:
+    """The columns of the inputs. Raises ValueError if a column is missing, has two uses or is there twice."""
+    named = [*inputs, targets, *(name for name in (sequences, sort_by) if name is not None)]
+    if missing := [name for name in named if name not in columns]:
+        hint = NAME_THEM if missing[0] in (*inputs, targets) else ""
+        hint = "; columns are separated by commas" if len(columns) == 1 else hint
+        raise ValueError(f"task.data={path} has no column {missing[0]!r}: it has {', '.join(columns)}{hint}")
+    if both := [name for name in inputs if name in (targets, *others)]:
+        raise ValueError(f"task.data={path}: column {both[0]} is in task.inputs and in task.targets: leave one out")
+    chosen = list(inputs) or [name for name in columns if name not in (targets, sequences, sort_by, *others)]
+    if twice := [name for name in (*chosen, *named) if columns.count(name) > 1]:
+        raise ValueError(f"task.data={path} has several columns {twice[0]!r}: give each a name of its own")
+    return chosen
+
+
+def _require_filled(path: Path, name: str, numbered: Sequence[Row], remedy: str) -> None:
+    if empty := [line for line, row in numbered if not (row[name] or "").strip()]:
+        raise ValueError(f"task.data={path}, line {empty[0]}, column {name} is empty: fill it, or {remedy}")
+
+
 def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
     number = _as_number(row[name] or "")
     if number is None:
@@ -111,9 +139,7 @@ def _number(path: Path, row: dict[str, str], name: str, line: int) -> float:
     return number
 
 
-def _sort(
-    path: Path, places: dict[str, list[int]], column: str, numbered: Sequence[tuple[int, dict[str, str]]]
-) -> None:
+def _sort(path: Path, places: dict[str, list[int]], column: str, numbered: Sequence[Row]) -> None:
     """Sort the places of the rows of each sequence by the numbers in a column. Raises ValueError if two are equal."""
     keys: list[int | float] = []
     for line, row in numbered:
@@ -136,9 +162,7 @@ def _sort(
                 )
 
 
-def _labels(
-    path: Path, column: str, numbered: Sequence[tuple[int, dict[str, str]]], remedy: str
-) -> tuple[tuple[str, ...], Tensor]:
+def _labels(path: Path, column: str, numbered: Sequence[Row], remedy: str) -> tuple[tuple[str, ...], Tensor]:
     """Classes and their numbers if the column holds text or integers, otherwise only the numbers. An empty cell is
     `UNLABELLED` among classes of text, and NaN among numbers.
 

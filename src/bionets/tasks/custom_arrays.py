@@ -100,27 +100,11 @@ def of_kind(arrays: Arrays, x: Tensor, kind: str | None, data: str) -> Arrays:
     Raises:
         ValueError: the targets are not of this kind, or their number is not that of the inputs.
     """
-    y, classes = arrays.y, arrays.classes
+    y = arrays.y
     if len(x) != len(y):
         raise ValueError(f"task.data={data}: {len(x)} inputs but {len(y)} targets: the first dimension counts samples")
     inferred, stepwise = kind is None, x.dim() == 3 and y.dim() in (2, 3) and y.size(1) == x.shape[1]
-    if kind is None:
-        if classes and stepwise:
-            raise ValueError(
-                f"task.data={data}: the targets are words that differ within a sequence: correct them, or choose "
-                "task.target_kind=class_every_step"
-            )
-        if classes and y.dim() > 1:
-            raise ValueError(
-                f"task.data={data}: the targets are words {list(y.shape)}: give one for each sample, or if they are a "
-                "column, choose task.target_kind=class"
-            )
-        if classes and all(DECIMAL_COMMA.fullmatch(word) for word in classes):
-            raise ValueError(
-                f"task.data={data}: the targets have decimal commas ({classes[0]}): write decimal points, or choose "
-                "task.target_kind=class"
-            )
-        kind = "class" if y.dim() == 1 and not y.is_floating_point() else "number" + "_every_step" * stepwise
+    kind = inferred_kind(arrays, stepwise, data) if kind is None else kind
     every_step, said = kind.endswith("every_step"), f"task.data={data}: task.target_kind={kind}"
     if every_step and not stepwise:
         raise ValueError(
@@ -132,18 +116,53 @@ def of_kind(arrays: Arrays, x: Tensor, kind: str | None, data: str) -> Arrays:
         y = torch.where(valid, y, y[:, :1])  # a class of the data
     missing = y.isnan() if kind.startswith("number") else y.isnan() | (y == UNLABELLED)
     missing &= every_step and not inferred
-    known = torch.where(missing, 0, y)
     or_else = ", or if these steps have no label, choose task.target_kind=number_every_step"
-    require_finite(known, data, or_else if every_step and inferred else "")
+    require_finite(torch.where(missing, 0, y), data, or_else if every_step and inferred else "")
     if bool(missing.all()):
         raise ValueError(f"{said}: no step has a label")
+    arrays = replace(arrays, y=y, every_step=every_step)
     if kind.startswith("number"):
-        if classes:
-            raise ValueError(f"{said} needs numbers, got the words {', '.join(classes[:5])}")
-        if y.dim() == 3 and bool((partly := missing.any(2) & ~missing.all(2)).any()):
-            sample, step = partly.nonzero()[0].tolist()
-            raise ValueError(f"{said}: step {step} of sample {sample} has only some of its numbers: give all, or none")
-        return replace(arrays, y=y.float(), every_step=every_step)
+        return as_numbers(arrays, missing, said)
+    arrays = as_classes(arrays, missing, said)
+    return replace(arrays, count=0 if inferred else int(arrays.y.max()) + 1)
+
+
+def inferred_kind(arrays: Arrays, stepwise: bool, data: str) -> str:
+    """The kind of targets for which none is given; ``stepwise``: there is one for each step of a sequence."""
+    y, classes = arrays.y, arrays.classes
+    if classes and stepwise:
+        raise ValueError(
+            f"task.data={data}: the targets are words that differ within a sequence: correct them, or choose "
+            "task.target_kind=class_every_step"
+        )
+    if classes and y.dim() > 1:
+        raise ValueError(
+            f"task.data={data}: the targets are words {list(y.shape)}: give one for each sample, or if they are a "
+            "column, choose task.target_kind=class"
+        )
+    if classes and all(DECIMAL_COMMA.fullmatch(word) for word in classes):
+        raise ValueError(
+            f"task.data={data}: the targets have decimal commas ({classes[0]}): write decimal points, or choose "
+            "task.target_kind=class"
+        )
+    return "class" if y.dim() == 1 and not y.is_floating_point() else "number" + "_every_step" * stepwise
+
+
+def as_numbers(arrays: Arrays, missing: Tensor, said: str) -> Arrays:
+    """The targets as floating-point numbers, NaN at the steps without a label (`missing`)."""
+    y = arrays.y
+    if arrays.classes:
+        raise ValueError(f"{said} needs numbers, got the words {', '.join(arrays.classes[:5])}")
+    if y.dim() == 3 and bool((partly := missing.any(2) & ~missing.all(2)).any()):
+        sample, step = partly.nonzero()[0].tolist()
+        raise ValueError(f"{said}: step {step} of sample {sample} has only some of its numbers: give all, or none")
+    return replace(arrays, y=y.float())
+
+
+def as_classes(arrays: Arrays, missing: Tensor, said: str) -> Arrays:
+    """The targets as the numbers of classes, -100 at the steps without a label (`missing`)."""
+    y, classes, every_step = arrays.y, arrays.classes, arrays.every_step
+    known = torch.where(missing, 0, y)
     if y.dim() == 2 + every_step and y.size(-1) == 1:
         known, missing = known.squeeze(-1), missing.squeeze(-1)
     if known.dim() != 1 + every_step or not bool((known == known.round()).all()):
@@ -153,7 +172,7 @@ def of_kind(arrays: Arrays, x: Tensor, kind: str | None, data: str) -> Arrays:
     if classes:  # a word that occurs only after the ends of sequences is not a class
         present, y[~missing] = y[~missing].unique(return_inverse=True)
         classes = tuple(classes[number] for number in present.tolist())
-    return replace(arrays, y=y, classes=classes, count=0 if inferred else int(y.max()) + 1, every_step=every_step)
+    return replace(arrays, y=y, classes=classes)
 
 
 def labelled(arrays: Arrays) -> Tensor:
