@@ -133,22 +133,9 @@ def cut(text: str) -> str:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        if group == "hydra/launcher":
-            return f"launcher={choice} needs a package that is not installed: pip install 'bionets[launchers]'"
-        return f"there is no {group}={choice}: choose {', '.join(error.options)}{did_you_mean(choice, error.options)}"
-    if isinstance(error, MissingConfigException) and (error.missing_cfg_file or "").startswith("schema/"):
-        _, group, name = (error.missing_cfg_file or "").split("/", 2)
-        place = str(error).partition(":")[0]
-        return (
-            f"{place}: no class of bionets has the schema {group}/{name}: the name of a schema is that of its class in "
-            "lower case with underscores; a class of your own is named by _target_ instead"
-        )
-    if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):  # in a list of choices
-        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        return f"{str(error).partition(':')[0]}: there is no {group}={choice}; --help shows all choices"
     cause = error.__cause__ or error.__context__
+    if isinstance(error, MissingConfigException) and (message := _missing_choice(error)):
+        return message
     if isinstance(error, InstantiationException) and isinstance(cause, UserError):  # of a sweeper
         return _message(cause)
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
@@ -156,13 +143,7 @@ def _message(error: BaseException) -> str:
         place = message.partition(":")[0] + ": " if message.startswith("In '") else ""
         return place + _message(cause)
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and error.parent_node is not None:
-        key = str(error.full_key)
-        if key == "experiment":
-            return "there is no key experiment: a file in configs/experiment/ begins with the line # @package _global_"
-        hint = did_you_mean(str(error.key), [str(name) for name in error.parent_node])
-        if not hint and "." not in key and isinstance(error.parent_node, DictConfig):  # as in lr=0.01
-            hint = suggestion(places_of(key, OmegaConf.to_container(error.parent_node)))
-        return f"there is no key {key}{hint}; --help shows all keys"
+        return _unknown_key(error)
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if "is not a ListConfig" in reason:
@@ -174,22 +155,53 @@ def _message(error: BaseException) -> str:
         )
     if raised_by_parser(error) and not is_user_error(error):
         return f"the command line cannot be read ({error}): --help lists all options"
-    if isinstance(error, OverrideParseException) and "=" not in error.override:
-        word = error.override or "''"
-        of_folder = f"run={word} (evaluate, analyse) or runs={word} (compare, runs)"
-        return f"{word} has no value: write key=value, as in {of_folder if '/' in word else 'model=nbrc'}"
     if isinstance(error, OverrideParseException):
-        reason = str(error).partition("\n")[0]
-        return (
-            f"{error.override} cannot be read ({reason}): a value with special characters such as = , ( ) [ ] "
-            "stands in quotes of its own, as in 'name=\"a=b\"'"
-        )
+        return _unreadable_word(error)
     if ambiguous := SEVERAL_VALUES.match(str(error)):
         return f"{ambiguous[1]} has several values: add -m to run each of them; a list is written [a,b]"
     if isinstance(error, OSError) and error.filename and error.strerror and not error.filename2:
         return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
     lines = [line.strip().replace("\t", " ") for line in str(error).splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith(DEBUGGING_HINTS)) or type(error).__name__
+
+
+def _missing_choice(error: MissingConfigException) -> str:
+    """The message for a choice without a file; empty for another missing file."""
+    file, place = error.missing_cfg_file or "", str(error).partition(":")[0]
+    group, _, choice = file.rpartition("/")
+    if error.options and group == "hydra/launcher":
+        return f"launcher={choice} needs a package that is not installed: pip install 'bionets[launchers]'"
+    if error.options:
+        return f"there is no {group}={choice}: choose {', '.join(error.options)}{did_you_mean(choice, error.options)}"
+    if file.startswith("schema/"):
+        return (
+            f"{place}: no class of bionets has the schema {file.removeprefix('schema/')}: the name of a schema is that "
+            "of its class in lower case with underscores; a class of your own is named by _target_ instead"
+        )
+    return f"{place}: there is no {group}={choice}; --help shows all choices" if group else ""  # in a list of choices
+
+
+def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
+    key = str(error.full_key)
+    if key == "experiment":
+        return "there is no key experiment: a file in configs/experiment/ begins with the line # @package _global_"
+    hint = did_you_mean(str(error.key), [str(name) for name in error.parent_node])
+    if not hint and "." not in key and isinstance(error.parent_node, DictConfig):  # as in lr=0.01
+        hint = suggestion(places_of(key, OmegaConf.to_container(error.parent_node)))
+    return f"there is no key {key}{hint}; --help shows all keys"
+
+
+def _unreadable_word(error: OverrideParseException) -> str:
+    """The message for a word of the command line that Hydra cannot read."""
+    if "=" not in error.override:
+        word = error.override or "''"
+        of_folder = f"run={word} (evaluate, analyse) or runs={word} (compare, runs)"
+        return f"{word} has no value: write key=value, as in {of_folder if '/' in word else 'model=nbrc'}"
+    reason = str(error).partition("\n")[0]
+    return (
+        f"{error.override} cannot be read ({reason}): a value with special characters such as = , ( ) [ ] "
+        "stands in quotes of its own, as in 'name=\"a=b\"'"
+    )
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 nir = pytest.importorskip("nir")
 
@@ -255,6 +256,28 @@ def test_a_time_constant_of_one_step_is_a_neuron_without_memory(reset: str) -> N
     assert not any("raw_beta" in name for name, _ in model.named_parameters())
     with pytest.raises(ValueError, match=r"threshold is a|LIF that bionets cannot express with dt=0\.002.*decay is 1"):
         from_nir(nir.NIRGraph.from_list(node), dt=2e-3, reset=reset)
+
+
+def test_hooks_that_change_inputs_or_outputs_are_refused_and_others_are_not() -> None:
+    def network() -> nn.Sequential:
+        return nn.Sequential(nn.Linear(3, 4), LIB(4, **HARD), nn.Dropout())
+
+    x, observed = torch.ones(2, 3), network()
+    observed[0].register_forward_hook(lambda module, inputs, output: None)
+    prune.l1_unstructured(observed[0], "weight", 0.5)  # by a hook that sets the weight
+    assert (to_nir(observed, x).nodes["0"].weight == 0).sum() == 6
+
+    for number, called in ((0, "0"), (1, "1"), (2, "2"), (None, "the model")):
+        model = network()
+        changed = model if number is None else model[number]
+        changed.register_forward_hook(lambda module, inputs, output: output + 1)
+        with pytest.raises(ValueError, match=f"hook that changes the output of {called}: remove it"):
+            to_nir(model, x)
+        model = network()
+        changed = model if number is None else model[number]
+        changed.register_forward_pre_hook(lambda module, inputs: (2 * inputs[0] + 1,))
+        with pytest.raises(ValueError, match=f"hook that changes the input of {called}: remove it"):
+            to_nir(model, x)
 
 
 def test_a_forward_that_nir_cannot_express_is_refused() -> None:

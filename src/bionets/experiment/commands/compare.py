@@ -57,15 +57,7 @@ def compare(hydra_config: DictConfig) -> list[Row]:
         return []
     if config["report"] == "wandb":
         require_report()
-    if config["source"] == "wandb":
-        runs, left_out = read_project(config["runs"])
-    else:
-        runs, left_out = read_folders(config["runs"], config["unfinished"])
-    runs = chosen(runs, left_out, config)
-    runs, damaged = readable(runs)
-    left_out = [*left_out, *damaged]
-    if not runs:
-        raise UserError(f"no run in runs={config['runs']} can be read: {left_out[0].reason}")
+    runs, left_out = read_runs(config)
     if config["leaderboard"] is not None:
         write_leaderboard(Path(config["leaderboard"]), [run for run in runs if run.ended], left_out)
         return []
@@ -100,6 +92,19 @@ def compare(hydra_config: DictConfig) -> list[Row]:
     if config["report"] == "wandb":
         write_report(groups, rows, by)
     return rows
+
+
+def read_runs(config: dict[str, Any]) -> tuple[list[Run], list[LeftOut]]:
+    """The runs to compare, and those that are left out. Raises UserError if there is none to compare."""
+    if config["source"] == "wandb":
+        runs, left_out = read_project(config["runs"])
+    else:
+        runs, left_out = read_folders(config["runs"], config["unfinished"])
+    runs, damaged = readable(chosen(runs, left_out, config))
+    left_out = [*left_out, *damaged]
+    if not runs:
+        raise UserError(f"no run in runs={config['runs']} can be read: {left_out[0].reason}")
+    return runs, left_out
 
 
 def write_leaderboard(file: Path, runs: Sequence[Run], left_out: Sequence[LeftOut]) -> None:

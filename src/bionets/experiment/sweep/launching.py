@@ -15,6 +15,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
@@ -90,6 +91,20 @@ class Jobs:
         if launcher_kind == "SlurmLauncher" and not which("srun"):
             raise UserError("launcher=submitit_slurm needs SLURM, and there is no srun here: start it on a login node")
         at_once = min(jobs_at_once(self.config.hydra.launcher), len(jobs))
+        launcher = self._launcher(launcher_kind, at_once, job or self.job)
+        if launcher_kind in ("LocalLauncher", "SlurmLauncher"):
+            place = self.config.hydra.launcher.submitit_folder
+            print_line(f"{len(jobs)} jobs, {at_once} at once; what each prints: {Path(place).parent}")
+        try:
+            if launcher_kind == "LocalLauncher":
+                return launch_one_by_one(launcher, jobs, at_once)
+            return list(launcher.launch(list(jobs), initial_job_idx=0))
+        except died() as error:
+            raise UserError("a process of the launcher died: the same command continues with the rest") from error
+        except (ValueError, TypeError) as error:  # errors of a job are in its result
+            raise UserError(f"the launcher refuses its settings: {error}") from error
+
+    def _launcher(self, launcher_kind: str, at_once: int, job: TaskFunction) -> Launcher:
         if launcher_kind == "JoblibLauncher":
             with open_dict(self.config):
                 self.config.hydra.launcher.n_jobs = at_once  # not more processes than jobs
@@ -98,40 +113,37 @@ class Jobs:
         loader = cast(ConfigLoader, JobConfigs(self.hydra_context.config_loader))  # all that launchers call
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(loader, self.hydra_context.callbacks),
-            task_function=LaunchedJob(job or self.job, at_once, launched_by),
+            task_function=LaunchedJob(job, at_once, launched_by),
             config=self.config,
         )
         if launcher_kind == "JoblibLauncher":
             # Workers without a job must end with this process too. The plugin's attribute `joblib`, the arguments of
             # joblib.Parallel, is not documented; if it is renamed, tests fail with an AttributeError.
             launcher.joblib |= {"initializer": end_with, "initargs": (launched_by,)}  # type: ignore[attr-defined]
-        if launcher_kind in ("LocalLauncher", "SlurmLauncher"):
-            place = self.config.hydra.launcher.submitit_folder
-            print_line(f"{len(jobs)} jobs, {at_once} at once; what each prints: {Path(place).parent}")
+        return launcher
 
-        def launch_one(index: int) -> JobReturn | BaseException:
-            try:
-                result = launcher.launch([jobs[index]], initial_job_idx=index)[0]
-                ended = "done" if result.status == JobStatus.COMPLETED else "failed"
-                print_line(f"job {index} {ended}: {' '.join(result.overrides or ())}")
-            except BaseException as error:  # raised below, so that the other jobs continue
-                return error
-            return result
 
+def launch_one_by_one(launcher: Launcher, jobs: Sequence[Sequence[str]], at_once: int) -> list[JobReturn]:
+    """Launch each job by itself, ``at_once`` at a time (Submitit would start all at once), and return the results in
+    order. If one cannot be launched, the other jobs continue; then its error is raised.
+    """
+
+    def launch_one(index: int) -> JobReturn | BaseException:
         try:
-            if launcher_kind != "LocalLauncher":
-                return list(launcher.launch(list(jobs), initial_job_idx=0))
-            results: list[JobReturn] = []
-            with ThreadPool(at_once) as pool:  # Submitit would start all jobs at once; an interrupt does not wait
-                for result in pool.map(launch_one, range(len(jobs)), chunksize=1):
-                    if isinstance(result, BaseException):
-                        raise result
-                    results.append(result)
-            return results
-        except died() as error:
-            raise UserError("a process of the launcher died: the same command continues with the rest") from error
-        except (ValueError, TypeError) as error:  # errors of a job are in its result
-            raise UserError(f"the launcher refuses its settings: {error}") from error
+            result = launcher.launch([jobs[index]], initial_job_idx=index)[0]
+            ended = "done" if result.status == JobStatus.COMPLETED else "failed"
+            print_line(f"job {index} {ended}: {' '.join(result.overrides or ())}")
+        except BaseException as error:  # raised below
+            return error
+        return result
+
+    results: list[JobReturn] = []
+    with ThreadPool(at_once) as pool:  # an interrupt does not wait
+        for result in pool.map(launch_one, range(len(jobs)), chunksize=1):
+            if isinstance(result, BaseException):
+                raise result
+            results.append(result)
+    return results
 
 
 def died() -> tuple[type[Exception], ...]:

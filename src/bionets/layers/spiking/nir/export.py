@@ -2,7 +2,6 @@
 
 import math
 import operator
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,18 +11,17 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.utils import _pair
 
-from bionets.layers.plain_calls import temporary_evaluation, temporary_hooks
 from bionets.layers.precision import at_least_float32
 from bionets.layers.sequence_dropout import SequenceDropout
 from bionets.layers.spiking.firing import firing_of
 from bionets.layers.spiking.fully_recurrent import FullyRecurrent
 from bionets.layers.spiking.leaky_integrator import LeakyIntegrator
 from bionets.layers.spiking.nir.load import Scale
+from bionets.layers.spiking.nir.shapes import Shape, shapes_of_modules
 from bionets.layers.spiking.plif import PLIF
 from bionets.layers.spiking.spiking_layer import SpikingLayer
-from bionets.layers.stateful import StatefulModule, temporary_states
+from bionets.layers.stateful import StatefulModule
 
-Shape = tuple[int, ...]
 IDENTITIES = (nn.Identity, nn.modules.dropout._DropoutNd, SequenceDropout)  # in evaluation mode
 
 
@@ -49,7 +47,7 @@ def to_nir(model: nn.Module, sample: Tensor, dt: float = 1.0) -> nir.NIRGraph:
         raise ValueError(f"dt must be above 0 and finite, got {dt}")
     model = nn.Sequential(model) if isinstance(model, StatefulModule) else model
     graph = _Tracer().trace(model)
-    shapes = _shapes(model, sample)
+    shapes = shapes_of_modules(model, sample)
     nodes: dict[str, nir.NIRNode] = {"input": nir.Input(np.array(sample.shape[1:]))}
     edges: list[tuple[str, str]] = []
     sources: dict[fx.Node, tuple[str, ...]] = {}  # the nodes whose outputs are summed to a value
@@ -94,27 +92,6 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         leaves = (StatefulModule, Scale, nn.modules.batchnorm._BatchNorm)  # ThresholdBatchNorm1d is not of torch.nn
         return isinstance(m, leaves) or super().is_leaf_module(m, module_qualified_name)
-
-
-def _shapes(model: nn.Module, sample: Tensor) -> dict[str, tuple[Shape, Shape]]:
-    """The input and output shapes of every module for one sample, by name."""
-    shapes: dict[str, tuple[Shape, Shape]] = {}
-
-    def note(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if not isinstance(output, Tensor):
-                raise ValueError(f"NIR: {name or 'the model'} must return one tensor, not a {type(output).__name__}")
-            if inputs:
-                shapes[name] = (tuple(inputs[0].shape[1:]), tuple(output.shape[1:]))
-
-        return hook
-
-    parts = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, StatefulModule))
-    named = ((name, module) for name, module in model.named_modules() if not name.startswith(parts))
-    hooks = (module.register_forward_hook(note(name)) for name, module in named)
-    with temporary_evaluation(model), temporary_states(model), temporary_hooks(hooks), torch.no_grad():
-        model(sample)
-    return shapes
 
 
 def _convert(
