@@ -110,6 +110,7 @@ def test_a_schedule_with_an_unknown_monitor_gives_a_one_line_error(cli: Command)
         (["optimizer.name=Adagrad", "optimizer.betas=[0.9,0.9]"], ["optimizer.betas"]),
         (["optimizer._target_=torch.optim.Adagrad"], ["Adagrad", "betas"]),
         (["optimizer.differentiable=true"], ["optimizer.differentiable=true", "leave it out"]),
+        (["optimizer.capturable=true"], ["optimizer.capturable=true", "leave it out"]),
         (["optimizer.name=LBFGS", "optimizer.history_size=a"], ["optimizer.history_size", "Integer"]),
         (["schedule.name=StepLR"], ["schedule.step_size"]),
         (["schedule.name=StepLR", "schedule.step_size=1", "schedule.interval=week"], ["schedule.interval", "epoch"]),

@@ -181,7 +181,11 @@ def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, 
         *callbacks,
         *progress,
     ]
-    return bare_trainer(config["trainer"], callbacks=every, logger=False, reload_dataloaders_every_n_epochs=1, **more)
+    more = {"callbacks": every, "logger": False, "reload_dataloaders_every_n_epochs": 1, **more}
+    trainer = bare_trainer(config["trainer"], **more)
+    if config["optimizer"].get("capturable") and trainer.strategy.root_device.type == "cpu":
+        raise UserError("optimizer.capturable=true is for GPUs: leave it out")
+    return trainer
 
 
 def build_callbacks(config: dict[str, Any]) -> list[Callback]:
