@@ -114,5 +114,5 @@ STEPWISE: dict[str, Sample] = {
     "other precision": Sample(lambda a: (a.double() / 3).float().double() + a.float()),
     "number tensors": Sample(lambda a: a * torch.tensor(3) + torch.tensor(True) + torch.tensor(0.1)),
 }
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-30, 87.0, 91.0, -104.0, 1e4, -3e9, 1e30]
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-30, 87.0, 91.0, -104.0, 1e4, -2999999923.0, 1e30]
 SPECIAL += [float("inf"), float("-inf"), float("nan")]

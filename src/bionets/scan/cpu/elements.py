@@ -128,9 +128,8 @@ def _cast(value: Value, kind: str, to: str, vector: str) -> Value:
     if is_float(source):
         if is_float(target):
             return value.convert("fpext" if target == "double" else "fptrunc", target)
-        if target in ("i32", "i64"):
-            return _to_integer(value, target)
-        return _to_integer(value, "i32").convert("trunc", target)  # which wraps around, as in eager torch
+        whole = _to_integer(value, "i64" if to in ("uint8", "int64") else "i32")  # as in eager torch
+        return whole if element(whole.kind) == target else whole.convert("trunc", target)  # which wraps around
     unsigned = kind in ("bool", "uint8")
     if is_float(target):
         return value.convert("uitofp" if unsigned else "sitofp", target)
@@ -139,8 +138,11 @@ def _cast(value: Value, kind: str, to: str, vector: str) -> Value:
 
 
 def _to_integer(value: Value, target: str) -> Value:
-    """Round towards zero; values out of range become the smallest integer, as on x86."""
-    converted = value.convert("fptosi", target)
+    """Round towards zero. A value that no integer can hold becomes what it becomes in eager torch on this processor: on
+    x86 the smallest integer, on ARM the nearest integer, and 0 for NaN."""
     limit = 2.0 ** (int(target[1:]) - 1)
     fits = (value >= -limit) & (value < limit)
-    return select(fits, converted, -int(limit))
+    whole = select(fits, value.convert("fptosi", target), -int(limit))
+    if value.function.module.target.architecture != "aarch64":
+        return whole
+    return select(value.equals(value), select(value < limit, whole, int(limit) - 1), 0)
