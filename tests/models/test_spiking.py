@@ -198,7 +198,15 @@ def test_the_initialisation_is_chosen_by_name_with_arguments() -> None:
         SpikingRecurrentModel(spec, initialisation="xavier")
 
 
-def test_delays_are_annealed_over_the_epochs() -> None:
+@pytest.mark.parametrize(
+    ("limits", "widths"),
+    [
+        ({"max_epochs": 3}, [2, 2, 1, 1, 0, 0]),
+        ({"max_epochs": 100, "max_steps": 6}, [2, 2, 1, 1, 0, 0]),
+        ({"max_epochs": -1}, [2, 2, 2, 2]),  # no known end
+    ],
+)
+def test_delays_are_annealed_over_the_epochs(limits: dict[str, int], widths: list[int]) -> None:
     task = CopyFirstInput(length=6, train_size=20, val_size=5, test_size=5, batch_size=10)
     model = SpikingRecurrentModel(task.spec, 4, max_delay=5, delay_sigma=2.0, optimizer=torch.optim.Adam)
     (recurrent,) = (layer for layer in model.network if isinstance(layer, FullyRecurrent))
@@ -206,14 +214,15 @@ def test_delays_are_annealed_over_the_epochs() -> None:
     seen, before = [], recurrent.delays.delays.detach().clone()
 
     class Watch(Callback):
-        def on_train_batch_start(self, *_: object) -> None:
+        def on_train_batch_start(self, trainer: Trainer, *_: object) -> None:
             assert recurrent.delays is not None
             seen.append(recurrent.delays.sigma.item())
+            trainer.should_stop = trainer.max_epochs == -1 and len(seen) == len(widths)
 
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
-    trainer = Trainer(max_epochs=3, callbacks=[Watch()], reload_dataloaders_every_n_epochs=1, **options)
+    trainer = Trainer(**limits, callbacks=[Watch()], reload_dataloaders_every_n_epochs=1, **options)
     trainer.fit(model, datamodule=task)
-    assert seen == [2, 2, 1, 1, 0, 0]
+    assert seen == widths
     assert not torch.equal(recurrent.delays.delays, before)
 
 

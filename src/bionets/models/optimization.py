@@ -62,6 +62,17 @@ def cosine_schedule(optimizer: Optimizer, steps: int, warmup: float = 0.0, final
     return LambdaLR(optimizer, factor)
 
 
+def share_of_epochs(trainer: Trainer) -> float:
+    """How far a training is at the start of an epoch: 0 in its first epoch, 1 in its last; 0 if it has one epoch or no
+    known end."""
+    batches, total = trainer.num_training_batches, trainer.estimated_stepping_batches
+    if math.inf in (batches, total):
+        return 0.0
+    # not trainer.max_epochs, before which trainer.max_steps may end the training
+    last = math.ceil(total / math.ceil(batches / trainer.accumulate_grad_batches)) - 1
+    return min(1.0, trainer.current_epoch / last) if last > 0 else 0.0
+
+
 def configure_optimizers(
     module: LightningModule,
     optimizer: OptimizerFactory | None,

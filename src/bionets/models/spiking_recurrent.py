@@ -9,6 +9,7 @@ from torch import nn
 from bionets.layers import DistanceDelays, anneal_delays
 from bionets.layers.spiking import FullyRecurrent, fluctuation_driven_
 from bionets.models.checks import look_up, require_positive
+from bionets.models.optimization import share_of_epochs
 from bionets.models.spiking import SpikingModel
 from bionets.tasks.spec import Kind, TaskSpec
 
@@ -95,5 +96,4 @@ class SpikingRecurrentModel(SpikingModel):
                 raise ValueError(f"model.initialisation_arguments do not fit: {error}") from error
 
     def on_train_epoch_start(self) -> None:
-        last = (self.trainer.max_epochs or 1) - 1
-        anneal_delays(self, min(1.0, self.current_epoch / last) if last > 0 else 0.0)
+        anneal_delays(self, share_of_epochs(self.trainer))
