@@ -2,13 +2,24 @@
 
 import pytest
 import torch
+from lightning import Trainer
 from torch import Tensor, nn
 
-from bionets.layers import BRC, SequenceDropout, StatefulRecurrent, reset_states, unroll
+from bionets.layers import (
+    BRC,
+    Delay,
+    DelayedLinear,
+    Delays,
+    SequenceDropout,
+    StatefulRecurrent,
+    reset_states,
+    unroll,
+)
 from bionets.layers.spiking import LIB, FullyRecurrent, ThresholdBatchNorm1d
 from bionets.models import StackModel
 from bionets.models.stack import Residual
 from bionets.tasks import TaskSpec
+from bionets.tasks.copy_first_input import CopyFirstInput
 
 LAST = TaskSpec("sequence_to_value", input_size=3, output_size=2)
 EVERY = TaskSpec("sequence_to_sequence", input_size=3, output_size=2)
@@ -102,6 +113,29 @@ def test_user_layers_receive_their_arguments() -> None:
     assert model(torch.randn(7, 4, 3)).shape == (4, 2)
 
 
+def test_delay_layers_take_the_options_of_their_delays() -> None:
+    options = {"delays": 1.5, "learn": False, "sigma": 0.5, "interpolation": "gaussian"}
+    entries = [
+        {"layer": "Delay", "num_features": 3, "max_delay": 4},
+        {"layer": "DelayedLinear", "size": 2, "max_delay": 4},
+    ]
+    model = StackModel(LAST, [{**entry, **options} for entry in entries])
+    for layer, shape in zip(model.network, [(3,), (2, 3)], strict=True):
+        assert isinstance(layer, Delay | DelayedLinear)
+        assert torch.equal(layer.delays(), Delays(shape, 0, 4, **options)())  # type: ignore[arg-type]
+        assert not list(layer.delays.parameters())
+
+
+def test_delays_of_a_stack_are_annealed_over_the_epochs() -> None:
+    task = CopyFirstInput(length=6, train_size=20, val_size=5, test_size=5, batch_size=10)
+    layers = [{"layer": "DelayedLinear", "size": 4, "max_delay": 3, "sigma": 2.0}]
+    model = StackModel(task.spec, layers, optimizer=torch.optim.Adam)
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    Trainer(max_epochs=2, reload_dataloaders_every_n_epochs=1, **options).fit(model, datamodule=task)
+    (layer,) = model.network
+    assert isinstance(layer, DelayedLinear) and layer.delays.sigma == 0
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
@@ -125,6 +159,8 @@ def test_user_layers_receive_their_arguments() -> None:
         ({"layer": "Linear", "size": 3, "residual": "no"}, r"layers\[0\].residual must be true or false, got 'no'"),
         ({"layer": "LIB", "size": 3, "recurrent": "off"}, "recurrent must be true or false"),
         ({"layer": "Delay", "size": 3, "max_delay": 4}, "Delay takes no size"),
+        ({"layer": "Delay", "max_delay": 4}, "missing 1 required positional argument: 'num_features'"),
+        ({"layer": "DelayedLinear", "size": 3, "max_delay": 4, "learn": "no"}, "learn must be bool, got 'no'"),
         ({"layer": "LayerNorm", "size": 3}, r"layers\[0\]: LayerNorm takes no size"),
         ({"layer": "BatchNorm1d", "size": 3}, "BatchNorm1d takes no size"),
         ({"layer": "RMSNorm", "size": 3}, "RMSNorm takes no size"),

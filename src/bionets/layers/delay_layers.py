@@ -93,13 +93,23 @@ class Delay(_Delayed):
     Args:
         num_features: size of the last axis.
         max_delay: the longest delay, in steps; the shortest is 0.
-        options: those of `Delays`.
+        delays, learn, sigma, interpolation: as in `Delays`.
     """
 
-    def __init__(self, num_features: int, max_delay: int, **options: Any) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        max_delay: int,
+        *,
+        delays: float | Tensor | None = None,
+        learn: bool = True,
+        sigma: float = 0.0,
+        interpolation: str = "linear",
+    ) -> None:
         super().__init__()
         self.num_features = positive_int("num_features", num_features)
-        self.delays = Delays((num_features,), 0, max_delay, **options)
+        options: dict[str, Any] = {"learn": learn, "sigma": sigma, "interpolation": interpolation}
+        self.delays = Delays((num_features,), 0, max_delay, delays=delays, **options)
         self.max_delay = max_delay
 
     def convolve(self, x: Tensor) -> Tensor:
@@ -117,15 +127,27 @@ class DelayedLinear(_Delayed):
     Args:
         in_features, out_features, bias: as in `torch.nn.Linear`.
         max_delay: the longest delay, in steps; the shortest is 0.
-        options: those of `Delays`.
+        delays, learn, sigma, interpolation: as in `Delays`.
     """
 
-    def __init__(self, in_features: int, out_features: int, max_delay: int, bias: bool = True, **options: Any) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        max_delay: int,
+        bias: bool = True,
+        *,
+        delays: float | Tensor | None = None,
+        learn: bool = True,
+        sigma: float = 0.0,
+        interpolation: str = "linear",
+    ) -> None:
         super().__init__()
         self.in_features, self.out_features = positive_int("in_features", in_features), out_features
         linear = nn.Linear(in_features, positive_int("out_features", out_features), bias)
         self.weight, self.bias = linear.weight, linear.bias
-        self.delays = Delays((out_features, in_features), 0, max_delay, **options)
+        options: dict[str, Any] = {"learn": learn, "sigma": sigma, "interpolation": interpolation}
+        self.delays = Delays((out_features, in_features), 0, max_delay, delays=delays, **options)
         self.max_delay = max_delay
 
     def convolve(self, x: Tensor) -> Tensor:

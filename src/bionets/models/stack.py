@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 import bionets.layers
 from bionets.annotations import parameters_of
-from bionets.layers import SequenceDropout, StatefulRecurrent, reset_states, spiking, unroll
+from bionets.layers import SequenceDropout, StatefulRecurrent, anneal_delays, reset_states, spiking, unroll
 from bionets.layers.recurrent.recurrent_layer import RecurrentLayer
 from bionets.layers.sequence_layers import CELLS
 from bionets.layers.single_step import StatefulStep
 from bionets.layers.spiking import FullyRecurrent, SpikingLayer, ThresholdBatchNorm1d
 from bionets.models.layer_arguments import build_layer, import_layer
 from bionets.models.model import OptimizerFactory
+from bionets.models.optimization import share_of_epochs
 from bionets.models.sequence import SequenceModel, make_readout
 from bionets.tasks.spec import TaskSpec
 
@@ -78,6 +79,9 @@ class StackModel(SequenceModel):
 
     def single_step(self, x: Tensor) -> StatefulStep:
         return StatefulStep(self.network, x, self.readout)
+
+    def on_train_epoch_start(self) -> None:
+        anneal_delays(self, share_of_epochs(self.trainer))
 
 
 class Residual(nn.Module):
@@ -232,7 +236,7 @@ def build_entry(kind: type[nn.Module], first: tuple[Any, ...], arguments: Any, k
     try:
         return build_layer(kind, *first, arguments=arguments, defaults=defaults or {}, prefix=f"{key}.")
     except (ValueError, TypeError) as error:
-        if not first and "required positional argument" in str(error) and takes_size(kind):
+        if not first and "required positional argument" in str(error) and takes_size(kind, arguments):
             named = f"{{layer: {kind.__name__}, size: 100}}"
             raise ValueError(f"{key}: {kind.__name__} needs a size, as in {named}, or other arguments") from error
         raise ValueError(str(error) if str(error).startswith("model.") else f"{key}: {error}") from error
