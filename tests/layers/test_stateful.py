@@ -8,8 +8,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bionets.layers import (
+    BRC,
     RecurrentStigmergicMemory,
     StatefulRecurrent,
     StigmergicMemory,
@@ -101,6 +103,35 @@ def test_a_second_backward_through_an_old_state_gives_an_error_with_the_function
     run(x).sum().backward()
     reset_states(net)
     run(x).sum().backward()
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+@pytest.mark.parametrize("make", [network, lambda: StatefulRecurrent(BRC(3, 4)), lambda: LIB(3, spike_fn="arctan")])
+def test_checkpoints_need_the_states_as_arguments(
+    make: Callable[[], nn.Module], use_reentrant: bool, x: Tensor
+) -> None:
+    """`torch.utils.checkpoint` calls the layers again in the backward pass, when their states are those of the end."""
+    model = make().double()
+    x = x.double().requires_grad_()
+
+    def run(part: Tensor, states: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        set_states(model, states)
+        return unroll(model, part), get_states(model)
+
+    def gradients(*parts: Tensor) -> list[Tensor]:
+        states: dict[str, Tensor] = {}
+        outputs = []
+        for part in parts:
+            y, states = checkpoint(run, part, states, use_reentrant=False)
+            outputs.append(y)
+        return list(torch.autograd.grad(torch.cat(outputs).square().sum(), [x, *model.parameters()]))
+
+    expected = torch.autograd.grad(unroll(model, x).square().sum(), [x, *model.parameters()])
+    torch.testing.assert_close(gradients(*x.split(3)), list(expected))
+    reset_states(model)
+    y = checkpoint(lambda x: unroll(model, x), x, use_reentrant=use_reentrant)
+    with pytest.raises(RuntimeError, match="computes the forward pass again, and the layer has changed its state"):
+        y.square().sum().backward()
 
 
 def test_the_graph_may_be_retained(x: Tensor) -> None:

@@ -11,9 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bionets.layers.backward_pass import GraphGuard, refuse_recomputation
 from bionets.layers.find_modules import find_modules, join_path
 from bionets.layers.folding import current_folding, folding, refuse_within_unroll
-from bionets.scan.eager import needs_reference
+from bionets.scan.eager import backward_pass, needs_reference
 
 States = tuple[Tensor, ...]
 INITIAL = "initial"  # metadata of a file of states: names of the states that were not kept
@@ -33,6 +34,7 @@ class StatefulModule(nn.Module):
     """
 
     state_names: tuple[str, ...]
+    kept_in = -1  # the backward pass in which the states were set; see `refuse_recomputation`
     step_backend = "reference"  # for single steps: a kernel is not faster than the step itself
 
     def __init__(self) -> None:
@@ -93,7 +95,8 @@ class StatefulModule(nn.Module):
 
         Raises:
             ValueError: the kept states belong to a batch of another size, or a single step has lengths or resets.
-            RuntimeError: in the backward pass, if it reaches an old state whose graph has been freed.
+            RuntimeError: in the backward pass, if it reaches an old state whose graph has been freed, or if
+                `torch.utils.checkpoint` calls the layer again from the state after the forward pass.
         """
         if current_folding() is not None and not whole_sequence:
             return self.unfolded(x, self.run_sequence)
@@ -127,10 +130,16 @@ class StatefulModule(nn.Module):
     def keep(self, y: Tensor, states: States) -> Tensor:
         """Keep the states for the next call, and return the output."""
         if torch.is_grad_enabled() and any(state.requires_grad for state in states) and needs_reference() is None:
-            y, *states = _GraphGuard.apply(self._get_name(), y, *states)
+            y, *states = GraphGuard.apply(self._get_name(), y, *states)
         for name, state in zip(self.state_names, states, strict=True):
             self._buffers[name] = state  # equivalent to setattr, but much faster
+        self.note_kept()
         return y
+
+    def note_kept(self) -> None:
+        """Record that the kept states were set now."""
+        if self.kept_in != (now := backward_pass()):
+            self.kept_in = now
 
     def _kept_states(self, input_shape: torch.Size) -> States | None:
         """The kept states, or None if one is missing. Raises ValueError if one does not fit an input of this shape."""
@@ -149,6 +158,7 @@ class StatefulModule(nn.Module):
         """The kept states for a sequence x ``[T, B, ...]``; missing states are replaced by initial states."""
         kept = self._kept_states(x.shape[1:])
         if kept is not None:
+            refuse_recomputation(self._get_name(), self.kept_in)
             return kept
         named = zip(self.state_names, self.initial_states(x), strict=True)
         return tuple(start if getattr(self, name) is None else getattr(self, name) for name, start in named)
@@ -168,29 +178,6 @@ class StatefulModule(nn.Module):
         return {**self.__dict__, "_buffers": buffers}
 
 
-class _GraphGuard(torch.autograd.Function):
-    """The identity. Names the layer in the error of a second backward pass after the first has freed the graph."""
-
-    @staticmethod
-    def forward(ctx: Any, name: str, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.name = name
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(tensors[0].new_empty(0))
-        return tuple(tensor.detach() for tensor in tensors)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        try:
-            _ = ctx.saved_tensors
-        except RuntimeError:
-            raise RuntimeError(
-                f"{ctx.name}: a second backward pass through a state kept from before the first: call "
-                "detach_states(model) after each backward pass to go on from the state, or reset_states(model) to "
-                "start anew"
-            ) from None
-        return (None, *gradients)
-
-
 def stateful_modules(model: Any) -> Iterator[tuple[str, StatefulModule]]:
     """Every layer of the model that keeps a state, with its path; see `find_modules`."""
     return find_modules(model, StatefulModule)
@@ -202,6 +189,7 @@ def reset_states(model: Any) -> None:
     for _, module in stateful_modules(model):
         for name in module.state_names:
             module._buffers[name] = None
+        module.note_kept()
 
 
 def detach_states(model: Any) -> None:
@@ -231,6 +219,7 @@ def set_states(model: Any, states: Mapping[str, Tensor]) -> None:
     _refuse_unknown(states, places)
     for key, (module, name) in places.items():
         setattr(module, name, states.get(key))
+        module.note_kept()
 
 
 @contextmanager

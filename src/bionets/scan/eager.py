@@ -39,6 +39,11 @@ def needs_reference() -> str | None:
     return None
 
 
+def backward_pass() -> int:
+    """The number of the backward pass within which this is called; -1 outside of any."""
+    return -1 if torch.compiler.is_compiling() else torch._C._current_graph_task_id()  # private: no public name for it
+
+
 def in_transform() -> bool:
     """Whether a function transform (torch.vmap, torch.func.grad) is around a call."""
     return torch._C._are_functorch_transforms_active()  # private: no public name for it
