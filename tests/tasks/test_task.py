@@ -352,3 +352,15 @@ def test_the_answers_of_a_target_are_its_samples_or_the_scored_steps_of_all_samp
     ragged, numbers = TaskSpec("sequence_to_sequence", 1, 2, lengths=True), torch.zeros(4, 3, 2)
     _, scored = ragged.only_scored(numbers, numbers, torch.tensor([4, 2, 3]))
     assert ragged.answers_in(scored) == 9
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_data_do_not_depend_on_the_default_dtype(name: str) -> None:
+    """`bionets.load` after `torch.set_default_dtype(torch.float64)` keeps the weights of a run in 64-true."""
+    expected = [list(SMALL[name]().batches_of(data)) for data in ("train", "val", "test")]
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = [list(SMALL[name]().batches_of(data)) for data in ("train", "val", "test")]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, check_dtype=False)

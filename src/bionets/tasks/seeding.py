@@ -1,6 +1,8 @@
 """Random generators that depend only on a key, not on the numbers drawn before."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -38,3 +40,15 @@ def generator(*key: int | str) -> torch.Generator:
     """
     digest = hashlib.sha256(repr(key).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
+
+
+@contextmanager
+def drawing_float32() -> Iterator[None]:
+    """Random numbers drawn within this context are those of float32, as in training; with a default dtype of float64,
+    the same generator draws others."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)

@@ -11,7 +11,7 @@ from .batches import Batches
 from .checks import check_data, require_at_least
 from .metrics import ConfusionMatrix
 from .prediction_columns import Columns, class_columns, number_columns
-from .seeding import generator
+from .seeding import drawing_float32, generator
 from .spec import TaskSpec
 
 Data = tuple[Tensor, ...]
@@ -244,8 +244,9 @@ class Task(LightningDataModule):
 
         def prepare(number: int, x: Tensor, target: Tensor, *lengths: Tensor) -> Data:
             random = None if epoch is None else generator(self.seed, "prepare", epoch, number, 0)
-            x, target = self.prepare(x, target, random)
-            return self.encode(x, generator(self.seed, "encode", key, number, 0)), target, *lengths
+            with drawing_float32():
+                x, target = self.prepare(x, target, random)
+                return self.encode(x, generator(self.seed, "encode", key, number, 0)), target, *lengths
 
         check_data(data, self.stored_batch_dims, None if order is None else len(order))
         of_unequal_length = self.spec.selects_steps or (self.spec.lengths and self.loss_every_step)
@@ -275,6 +276,8 @@ class Task(LightningDataModule):
         return self._drawn_once[split]
 
     def _draw(self, split: str, size: int, random: Generator) -> Data:
-        data = self.draw(split, size, random)
+        with drawing_float32():
+            data = self.draw(split, size, random)
         check_data(data, self.stored_batch_dims, size)
-        return data
+        dtype = torch.get_default_dtype()
+        return tuple(each.to(dtype) if each.dtype == torch.float32 else each for each in data)
