@@ -147,6 +147,9 @@ def test_programs_run_in_a_process_without_bionets(run: Path, workplace: Path) -
         ("model.nir", {"single_step": False}, "NIR holds a single step"),
         ("model.pt2", {"steps": 5, "single_step": True}, "steps=5 must be the length of a whole sequence"),
         ("model.pt2", {"steps": 0}, "steps=0 must be"),
+        ("model.pt2", {"steps": "5"}, "steps='5' must be"),
+        ("model.pt2", {"steps": 2.5}, "steps=2.5 must be"),
+        ("missing/model.pt2", {}, "is in missing, which is not a folder: name a file in an existing folder"),
         ("model.pt2", {"checkpoint": "first"}, "choose best or last"),
     ],
 )

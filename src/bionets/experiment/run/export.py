@@ -74,8 +74,11 @@ def export(
     file = Path(file)
     _require_format(file, single_step)
     if steps is not None:
-        if steps < 1 or single_step or file.suffix == ".nir":
-            raise UserError(f"steps={steps} must be the length of a whole sequence, at least 1: leave it out otherwise")
+        whole = isinstance(steps, int) and not isinstance(steps, bool)
+        if not whole or steps < 1 or single_step or file.suffix == ".nir":
+            raise UserError(
+                f"steps={steps!r} must be the length of a whole sequence, at least 1: leave it out otherwise"
+            )
         single_step = False
     model, _ = load_trained(run, checkpoint, data_dir, trust, data=False)
     model.requires_grad_(False)
@@ -92,6 +95,9 @@ def export(
 def _require_format(file: Path, single_step: bool | None) -> None:
     if file.suffix not in PACKAGES:
         raise UserError(f"{file} has an unknown suffix: choose {', '.join(PACKAGES)}")
+    if file.is_dir() or not file.parent.is_dir():
+        problem = "is a folder" if file.is_dir() else f"is in {file.parent}, which is not a folder"
+        raise UserError(f"{file} {problem}: name a file in an existing folder")
     if file.suffix == ".nir" and single_step is False:
         raise UserError("NIR holds a single step of a network, never the whole sequence: leave out single_step=False")
     packages, extra = PACKAGES[file.suffix]
