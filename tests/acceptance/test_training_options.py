@@ -1,6 +1,7 @@
 """Options and callbacks of Lightning on the command line: each works or is refused in one line (docs/training.md)."""
 
 import csv
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,6 +89,22 @@ def test_accumulation_may_change_from_epoch_to_epoch(cli: Command, workplace: Pa
     outcome = cli("train", *SMALL, *words)
     assert outcome.code == 0, outcome.error
     assert the_run(workplace).result()["steps"] == 4 + 4 + 2 + 2  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("limit", "count"), [([], 4 + 4 + 2 + 2), (["trainer.max_steps=9"], 9)])
+def test_a_schedule_ends_with_the_run_if_accumulation_changes_from_epoch_to_epoch(
+    cli: Command, workplace: Path, limit: list[str], count: int
+) -> None:
+    words = [f"{LIGHTNING}.GradientAccumulationScheduler", EXTRA + ".scheduling={2:3}", "optimizer.lr=0.5"]
+    monitor = ["+callbacks.extra.two._target_=lightning.pytorch.callbacks.LearningRateMonitor", "logger=csv"]
+    outcome = cli("train", *SMALL, *words, *monitor, "schedule=cosine", "schedule.warmup=0", *limit)
+    assert outcome.code == 0, outcome.error
+    assert the_run(workplace).result()["steps"] == count  # type: ignore[index]
+    with (the_run(workplace).path / "csv" / "metrics.csv").open() as file:
+        rates = {int(row["step"]): float(row["lr-Adam"]) for row in csv.DictReader(file) if row["lr-Adam"]}
+    assert len(rates) == count
+    for step, rate in rates.items():
+        assert rate == pytest.approx(0.25 * (1 + math.cos(math.pi * step / count)))
 
 
 def test_the_learning_rate_is_logged(cli: Command, workplace: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_parameter_may_have_a_learning_rate_of_its_own(weight_decay: float) ->
 
 def test_a_schedule_receives_the_number_of_steps_and_runs_at_every_step() -> None:
     module: Any = Net()
-    module._trainer = SimpleNamespace(estimated_stepping_batches=7)
+    module._trainer = SimpleNamespace(estimated_stepping_batches=7, callbacks=[])
     steps: list[int] = []
 
     def schedule(optimizer: torch.optim.Optimizer, number: int) -> Any:

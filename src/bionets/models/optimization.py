@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
@@ -113,12 +114,25 @@ def configure_optimizers(
         chosen = optimizer([groups[key] for key in sorted(groups)])
     if schedule is None:
         return chosen
-    scheduler = schedule(chosen, int(module.trainer.estimated_stepping_batches))
+    scheduler = schedule(chosen, training_steps(module.trainer))
     scheduling: dict[str, Any] = {"scheduler": scheduler, "interval": getattr(schedule, "interval", "step")}
     if getattr(schedule, "monitor", None) is not None:
         # Lightning would step it after the checkpoint of the epoch is written; `step_plateau_schedules` does so before.
         scheduling |= {"monitor": schedule.monitor, "strict": False, "frequency": sys.maxsize}  # type: ignore[attr-defined]
     return {"optimizer": chosen, "lr_scheduler": scheduling}
+
+
+def training_steps(trainer: Trainer) -> int:
+    """The number of optimizer steps of a training. Lightning's estimate does not know the epochs in which a
+    `GradientAccumulationScheduler` accumulates more or fewer batches.
+    """
+    steps = int(trainer.estimated_stepping_batches)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, GradientAccumulationScheduler):
+            together = map(callback.get_accumulate_grad_batches, range(trainer.max_epochs or 0))
+            steps = sum(math.ceil(trainer.num_training_batches / batches) for batches in together)
+            return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
+    return steps
 
 
 def step_plateau_schedules(trainer: Trainer) -> None:

@@ -15,7 +15,9 @@ from bionets.experiment.run.process import JOB_VARIABLE
 def trained(console: Console, monkeypatch: pytest.MonkeyPatch) -> progress.ProgressBar:
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1.0)
     bar = progress.ProgressBar("val/loss", console)
-    trainer: Any = SimpleNamespace(is_global_zero=True, estimated_stepping_batches=20, global_step=0, max_epochs=2)
+    trainer: Any = SimpleNamespace(
+        is_global_zero=True, estimated_stepping_batches=20, callbacks=[], global_step=0, max_epochs=2
+    )
     trainer.callback_metrics, trainer.current_epoch = {"val/loss": torch.tensor(0.5)}, 0
     model: Any = None
     bar.on_train_start(trainer, model)

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bionets.experiment.console import print_line
 from bionets.experiment.run.process import JOB_VARIABLE
+from bionets.models.optimization import training_steps
 
 SECONDS_BETWEEN_LINES = 15.0
 
@@ -26,7 +27,7 @@ class ProgressBar(Callback):
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        self.total = int(trainer.estimated_stepping_batches)
+        self.total = training_steps(trainer)
         self.first_step, self.started, self.last_line = trainer.global_step, time.monotonic(), time.monotonic()
         self.value = ""
         # Bars of several jobs would overwrite each other. A notebook stores every frame of a bar; it runs commands
