@@ -144,3 +144,25 @@ def test_data_sets_of_different_shapes_give_a_one_line_error(cli: Command, workp
     idx_files.write(workplace / "data", "kmnist", side=32)
     refused(cli("train", *SMALL, *SPATIAL, "task=multi_image", "task.datasets=[mnist,kmnist]"), "kmnist 32 × 32")
     assert not (workplace / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["schedule=cosine"],
+        ["schedule=OneCycleLR", "schedule.max_lr=0.1"],
+        ["schedule=CyclicLR", "schedule.base_lr=0.01", "schedule.max_lr=0.1"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_positions_keep_their_own_learning_rate_with_every_schedule(
+    cli: Command, workplace: Path, words: list[str]
+) -> None:
+    monitor = ("+callbacks.extra.rate._target_=lightning.pytorch.callbacks.LearningRateMonitor", "logger=csv")
+    outcome = cli("train", *SMALL, *SPATIAL, "task=mnist", "model.positions_lr=3", *words, *monitor)
+    assert outcome.code == 0, outcome.error
+    with (the_run(workplace / "outputs").path / "csv" / "metrics.csv").open() as file:
+        rates = [(row["lr-Adam/pg1"], row["lr-Adam/pg2"]) for row in csv.DictReader(file) if row["lr-Adam/pg1"]]
+    assert len({weights for weights, _ in rates}) == 3 * 40 // 10
+    for weights, positions in rates:
+        assert float(positions) == pytest.approx(3 * float(weights))

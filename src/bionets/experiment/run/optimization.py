@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from bionets.experiment.errors import UserError
 from bionets.experiment.run.instantiate import instantiate_node, naming_options
@@ -54,7 +54,7 @@ def build_schedule(config: dict[str, Any], task: Task) -> Schedule | None:
         raise UserError("schedule.interval=epoch needs the number of epochs: give schedule.total_steps")
 
     def make(optimizer: Optimizer, steps: int) -> LRScheduler:
-        schedule = factory(optimizer, **number_of_steps(factory, steps))
+        schedule = factory(optimizer, **number_of_steps(factory, steps), **rates_of_groups(factory, optimizer))
         if interval == "step" and isinstance(schedule, OneCycleLR) and schedule.total_steps < steps:
             raise UserError(
                 f"OneCycleLR ends after {schedule.total_steps} steps, and the run has {steps}: leave out "
@@ -84,6 +84,18 @@ def number_of_steps(schedule: "partial[LRScheduler]", steps: int) -> dict[str, i
     if "total_steps" in arguments and schedule.keywords.get("total_steps") is schedule.keywords.get("epochs") is None:
         return {"total_steps": steps}
     return {}
+
+
+def rates_of_groups(schedule: "partial[LRScheduler]", optimizer: Optimizer) -> dict[str, list[float]]:
+    """The ``max_lr`` and ``base_lr`` of a schedule that replaces the learning rates, for each group of parameters, such
+    that the groups keep the ratios of their learning rates (``model.positions_lr``).
+    """
+    lr = optimizer.defaults.get("lr")
+    if schedule.func not in (OneCycleLR, CyclicLR) or not lr:
+        return {}
+    ratios = [float(group["lr"] / lr) for group in optimizer.param_groups]
+    rates = {key: schedule.keywords.get(key) for key in ("max_lr", "base_lr")}
+    return {key: [rate * ratio for ratio in ratios] for key, rate in rates.items() if isinstance(rate, int | float)}
 
 
 def try_out(factory: "partial[Optimizer]", parameters: Iterable[torch.nn.Parameter] | None = None) -> Optimizer:
