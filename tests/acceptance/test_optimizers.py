@@ -23,6 +23,7 @@ SMALL = (
     "callbacks=quiet",
     "logger=none",
 )
+SCHEDULER = "+callbacks.extra.one._target_=lightning.pytorch.callbacks.GradientAccumulationScheduler"
 CHOICES = [
     ("optimizer.name=Adagrad", "optimizer.lr=0.1"),
     ("optimizer=LBFGS", "optimizer.lr=0.1", "optimizer.max_iter=3"),
@@ -112,6 +113,10 @@ def test_a_schedule_with_an_unknown_monitor_gives_a_one_line_error(cli: Command)
         (["optimizer.differentiable=true"], ["optimizer.differentiable=true", "leave it out"]),
         (["optimizer.capturable=true"], ["optimizer.capturable=true", "leave it out"]),
         (["optimizer.name=LBFGS", "optimizer.history_size=a"], ["optimizer.history_size", "Integer"]),
+        (["optimizer=LBFGS", "trainer.accumulate_grad_batches=2"], ["LBFGS", "trainer.accumulate_grad_batches"]),
+        (["optimizer=LBFGS", "trainer.accumulate_grad_batches=2", "find=lr"], ["trainer.accumulate_grad_batches"]),
+        (["optimizer=LBFGS", SCHEDULER, "+callbacks.extra.one.scheduling={1:2}"], ["GradientAccumulationScheduler"]),
+        (["optimizer=LBFGS", "accelerator=ddp", "trainer.accelerator=cpu", "trainer.devices=2"], ["accelerator=ddp"]),
         (["schedule.name=StepLR"], ["schedule.step_size"]),
         (["schedule.name=StepLR", "schedule.step_size=1", "schedule.interval=week"], ["schedule.interval", "epoch"]),
         (["schedule.name=OneCycleLR", "schedule.max_lr=0.1", "optimizer.name=Adagrad"], ["momentum"]),

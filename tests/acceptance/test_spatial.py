@@ -166,3 +166,9 @@ def test_positions_keep_their_own_learning_rate_with_every_schedule(
     assert len({weights for weights, _ in rates}) == 3 * 40 // 10
     for weights, positions in rates:
         assert float(positions) == pytest.approx(3 * float(weights))
+
+
+def test_lbfgs_refuses_a_learning_rate_of_the_positions(cli: Command) -> None:
+    words = (*SMALL, *SPATIAL, "task=mnist", "optimizer=LBFGS")
+    refused(cli("train", *words, "model.positions_lr=3"), "LBFGS", "leave out model.positions_lr")
+    refused(cli("train", *words, "model.positions_lr=3", "find=lr"), "LBFGS", "leave out model.positions_lr")

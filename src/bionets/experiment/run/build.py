@@ -10,6 +10,7 @@ from lightning.pytorch import callbacks as lightning_callbacks
 from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn.parameter import is_lazy
+from torch.optim import LBFGS
 
 from bionets.experiment.config.option_values import refuse_empty_ranges
 from bionets.experiment.config.resolve import RunConfig, with_protocol
@@ -219,6 +220,26 @@ def refuse_processes(trainer: Trainer, task: Task, multirun: bool) -> None:
         )
     if task.batch_size % trainer.world_size:
         raise UserError(f"task.batch_size={task.batch_size} must be divisible by the {trainer.world_size} processes")
+
+
+def refuse_for_lbfgs(trainer: Trainer, model: Model) -> None:
+    """Raise UserError for options that cannot be used with LBFGS, which computes the loss several times in a step."""
+    kind = getattr(model.optimizer, "func", None)
+    if not (isinstance(kind, type) and issubclass(kind, LBFGS)):
+        return
+    scheduler = lightning_callbacks.GradientAccumulationScheduler
+    schedulers = [each for each in trainer.callbacks if isinstance(each, scheduler)]  # type: ignore[attr-defined]
+    refused = {
+        # Only the last batch would be computed again, and its gradients added to those before.
+        "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches > 1,
+        "GradientAccumulationScheduler": any(each.going_to_accumulate_grad_batches() for each in schedulers),
+        # Each process would end a step by its own loss, and wait for the others.
+        "accelerator=ddp and trainer.devices": trainer.world_size > 1,
+        "model.positions_lr": any(factor != 1 for factor in model.lr_factors().values()),
+    }
+    for option, given in refused.items():
+        if given:
+            raise UserError(f"LBFGS takes one batch, one process and one learning rate in a step: leave out {option}")
 
 
 def bare_trainer(arguments: dict[str, Any], checkpoints: AtomicCheckpointIO | None = None, **more: Any) -> Trainer:
