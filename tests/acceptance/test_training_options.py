@@ -16,6 +16,7 @@ from tests.acceptance.test_optimizers import SMALL
 
 EXTRA = "+callbacks.extra.one"
 LIGHTNING = f"{EXTRA}._target_=lightning.pytorch.callbacks"
+ACCUMULATE = "trainer.accumulate_grad_batches=2"
 
 
 @pytest.mark.parametrize(
@@ -132,6 +133,14 @@ def test_the_learning_rate_of_two_ddp_processes_is_logged(workplace: Path) -> No
         ([f"{LIGHTNING}.BatchSizeFinder"], ["find=batch_size"]),
         ([f"{LIGHTNING}.RichProgressBar"], ["callbacks.progress=true"]),
         ([f"{LIGHTNING}.LearningRateMonitor"], ["logger"]),
+        (
+            [f"{LIGHTNING}.ModelPruning", f"{EXTRA}.pruning_fn=l1_unstructured", "average_weights=0.9"],
+            ["ModelPruning with average_weights"],
+        ),
+        (
+            [f"{LIGHTNING}.GradientAccumulationScheduler", EXTRA + ".scheduling={1:2}", ACCUMULATE],
+            ["GradientAccumulationScheduler with trainer.accumulate_grad_batches"],
+        ),
         (["trainer.profiler=xla"], ["trainer.profiler", "simple"]),
         (["trainer.precision=16-mixed"], ["needs a GPU"]),
         (["find=seed"], ["find=lr", "find=batch_size"]),

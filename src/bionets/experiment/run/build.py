@@ -199,12 +199,22 @@ def build_callbacks(config: dict[str, Any]) -> list[Callback]:
             )
     with naming_options("callbacks.extra", nodes):
         callbacks = [instantiate_node(node) for node in nodes.values()]
+    accumulates = config["trainer"]["accumulate_grad_batches"] > 1
+    excluded: dict[str, tuple[type[Callback], bool]] = {
+        "trainer.accumulate_grad_batches": (lightning_callbacks.GradientAccumulationScheduler, accumulates),
+        # A checkpoint would have the pruned weights of training instead of their average.
+        "average_weights": (lightning_callbacks.ModelPruning, config["average_weights"] is not None),
+    }
     for name, callback in zip(nodes, callbacks, strict=True):
         if not isinstance(callback, Callback):
             raise UserError(f"callbacks.extra.{name} is a {type(callback).__name__}, not a Lightning callback")
         for kind, reason in NOT_FOR_RUNS.items():
             if isinstance(callback, kind):
                 raise UserError(f"callbacks.extra.{name} cannot be a {type(callback).__name__}: {reason}")
+        for key, (kind, given) in excluded.items():
+            if given and isinstance(callback, kind):
+                what = f"callbacks.extra.{name} cannot be a {kind.__name__}"
+                raise UserError(f"{what} with {key}: leave out one of the two")
     return [*callbacks, RememberStop()] if callbacks else []
 
 
