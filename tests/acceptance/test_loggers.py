@@ -167,6 +167,13 @@ def test_mlflow_has_one_run_despite_an_interruption(
     assert len(client.get_metric_history(run.info.run_id, "val/loss")) == 3
 
 
+def test_a_tag_without_a_plus_is_refused_with_the_word_to_type(cli: Command) -> None:
+    for word in ("logger.mlflow.tags.topic=memory", "logger.mlflow.tags={topic:memory}"):
+        outcome = cli("train", *SMALL, "logger=mlflow", word)
+        assert outcome.code == 1 and outcome.error.count("\n") == 1
+        assert "as in +logger.mlflow.tags.topic=..." in outcome.error
+
+
 def test_wandb_and_csv_loggers_record_one_run(cli: Command, workplace: Path) -> None:
     words = (*SMALL, "logger=[wandb,csv]", "logger.mode=offline", "logger.tags=[demo]", "callbacks=quiet")
     outcome = cli("train", *words)

@@ -188,6 +188,8 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     hint = did_you_mean(str(error.key), [str(name) for name in error.parent_node])
     if not hint and "." not in key and isinstance(error.parent_node, DictConfig):  # as in lr=0.01
         hint = suggestion(places_of(key, OmegaConf.to_container(error.parent_node)))
+    if "." in key and error.parent_node == {}:  # an option that is a mapping, such as logger.mlflow.tags
+        return f"there is no key {key}: a plus in front of it adds it, as in +{key}=..."
     return f"there is no key {key}{hint}; --help shows all keys"
 
 
