@@ -88,6 +88,22 @@ def test_a_model_is_loaded_without_its_data(run: Path, monkeypatch: pytest.Monke
     assert torch.equal(model(x), expected(x))
 
 
+def test_a_run_of_own_data_that_were_moved_is_loaded_and_exported(cli: Command, workplace: Path) -> None:
+    numbers = np.random.default_rng(0)
+    np.savez(workplace / "own.npz", x=numbers.random((40, 5, 2), np.float32), y=numbers.integers(0, 3, 40))
+    words = ("model=brc", "model.hidden_size=4", "task=custom", "task.data=own.npz", "trainer.max_epochs=1")
+    assert cli("train", *words, "logger=none", f"paths.output_dir={workplace}/outputs").code == 0
+    folder = the_run(workplace / "outputs").path
+    (workplace / "own.npz").rename(workplace / "moved.npz")
+    with pytest.raises(UserError, match=r"own\.npz does not exist"):
+        bionets.export(folder, workplace / "model.pt2")
+    moved = {"data": str(workplace / "moved.npz")}
+    model, _ = bionets.load(folder, task_options=moved)
+    program = torch.export.load(bionets.export(folder, workplace / "model.pt2", task_options=moved)).module()
+    x = torch.rand(5, 3, 2)
+    torch.testing.assert_close(program(x), model(x))
+
+
 def test_an_earlier_run_whose_loss_is_refused_now_can_be_loaded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BinaryAddition, "loss", lambda self, prediction, target: prediction.new_zeros(2))
     _, task = bionets.load(run)

@@ -3,7 +3,7 @@
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -40,6 +40,7 @@ def export(
     checkpoint: str = "best",
     data_dir: str | None = None,
     trust: Sequence[str] = (),
+    task_options: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the trained model of a run to a file, and check that the file computes the same numbers as the model::
 
@@ -62,7 +63,7 @@ def export(
         single_step: whether to export a single step instead of the whole sequence. None: for ``.onnx`` if the model has
             one and ``steps`` is None; not for ``.pt2``. NIR always holds a single step.
         steps: T of the whole sequence; None for the number of steps of the task, if that is fixed.
-        checkpoint, data_dir, trust: as in `bionets.load`.
+        checkpoint, data_dir, trust, task_options: as in `bionets.load`.
 
     Returns:
         The path of the file.
@@ -80,7 +81,7 @@ def export(
                 f"steps={steps!r} must be the length of a whole sequence, at least 1: leave it out otherwise"
             )
         single_step = False
-    model, _ = load_trained(run, checkpoint, data_dir, trust, data=False)
+    model, _ = load_trained(run, checkpoint, data_dir, trust, data=False, task_options=task_options)
     model.requires_grad_(False)
     with _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
