@@ -345,6 +345,17 @@ def test_lengths_unknown_rules_nesting_and_reverse_are_refused() -> None:
         layers.BRC(INPUTS, UNITS, bidirectional=True)(inputs())
 
 
+@pytest.mark.parametrize("rule", ["exact", "eprop"])
+def test_chunks_without_samples_have_gradients_of_zero(rule: str) -> None:
+    model, online = neurons("LIB"), OnlineGradients(rule)
+    for _ in range(3):
+        with online:
+            y = unroll(model, inputs()[:, :0])
+        assert y.shape == (T, 0, UNITS)
+        y.sum().backward()
+    assert all(not each.any() for each in gradients(model).values())
+
+
 FIELDS = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
 
 

@@ -136,6 +136,8 @@ class OnlineGradients(TorchFunctionMode):
                 "exact online gradients are for elementwise recurrences: this one has a weight between its units; "
                 "choose the rule 'eprop' (not for LMU), or backpropagation through time"
             )
+        if not arguments.layout.batch:  # no state depends on a parameter
+            return run(stages, replace(arguments, state=[leaf.detach() for leaf in arguments.state]), None)
         if arguments.weights:
             stages, arguments = cut_products(stages, arguments, run)
         reached = nodes_reached_first(arguments.x, self._ends)
