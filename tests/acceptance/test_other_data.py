@@ -42,6 +42,28 @@ def test_a_run_is_evaluated_and_analysed_on_other_data(cli: Command, workplace: 
     assert refused.code == 1 and "task._target_ is not an option" in refused.error
 
 
+def test_accelerator_chooses_the_device_of_an_evaluation(cli: Command, workplace: Path) -> None:
+    assert cli("train", "model=brc", "model.hidden_size=4", *TINY).code == 0
+    folder = the_run(workplace).path
+    outcome = cli("evaluate", f"run={folder}", "accelerator=cpu")
+    assert outcome.code == 0, outcome.error
+    found = json.loads((folder / "evaluation-best.json").read_text())["metrics"]
+    measured = the_run(workplace).result()
+    assert measured is not None
+    assert found == pytest.approx({name: measured["metrics"][name] for name in found})
+
+    refused = {
+        "accelerator=ddp": "error: evaluate tests in one process: choose accelerator=auto, cpu or gpu\n",
+        "trainer.devices=2": "error: evaluate tests on one device: leave out trainer.devices=2\n",
+        "task=kmnist": "error: this command has no choice task=kmnist: --help shows its options; a mapping takes "
+        "{key:value}\n",
+    }
+    for word, message in refused.items():
+        others = ["accelerator=cpu"] if word.startswith("trainer") else []
+        outcome = cli("evaluate", f"run={folder}", word, *others)
+        assert (outcome.code, outcome.error) == (1, message)
+
+
 def test_evaluate_notes_another_split_and_another_standardisation(cli: Command, workplace: Path) -> None:
     for name, scale in (("data", 1), ("other", 5)):
         rows = "".join(f"{scale * number},{number % 2}\n" for number in range(60))

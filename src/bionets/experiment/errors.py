@@ -67,6 +67,7 @@ PARSERS = ("hydra", "omegaconf", "antlr4", "yaml")  # packages
 # Modules whose errors of general types are about the user's settings.
 CHECKS_OF_SETTINGS = ("lightning.pytorch.callbacks.early_stopping",)
 SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(.+)'\n")
+NO_GROUP = re.compile(r"Could not override '.+'\. No match in the defaults list\.\n.* use \+(.+)$")
 MAX_MESSAGE = 800  # characters; the middle of a longer message is left out
 
 BIONETS = Path(__file__).parents[1]
@@ -157,6 +158,8 @@ def _message(error: BaseException) -> str:
         return f"the command line cannot be read ({error}): --help lists all options"
     if isinstance(error, OverrideParseException):
         return _unreadable_word(error)
+    if other := NO_GROUP.match(str(error)):  # a group of another command
+        return f"this command has no choice {other[1]}: --help shows its options; a mapping takes {{key:value}}"
     if ambiguous := SEVERAL_VALUES.match(str(error)):
         return f"{ambiguous[1]} has several values: add -m to run each of them; a list is written [a,b]"
     if isinstance(error, OSError) and error.filename and error.strerror and not error.filename2:

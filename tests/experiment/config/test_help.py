@@ -9,6 +9,7 @@ from hydra.utils import get_object
 
 from bionets.experiment.config.help import argument_descriptions, help_page
 from bionets.experiment.config.schemas import register
+from bionets.experiment.config.schemas.device import Device
 from bionets.experiment.config.schemas.registry import MODELS, OPTIMIZERS, SCHEDULES, TASKS
 from bionets.experiment.config.schemas.run import Analyse, Compare, Evaluate, Paths, Runs, Train, Trainer
 from bionets.experiment.errors import UserError
@@ -71,7 +72,7 @@ def test_every_option_of_a_schema_is_documented(schemas: dict[str, type]) -> Non
     assert not {name: options for name, options in missing.items() if options}
 
 
-@pytest.mark.parametrize("schema", [Train, Evaluate, Compare, Analyse, Paths, Runs])
+@pytest.mark.parametrize("schema", [Train, Evaluate, Device, Compare, Analyse, Paths, Runs])
 def test_every_option_of_a_command_is_documented(schema: type) -> None:
     assert {each.name for each in fields(schema)} <= argument_descriptions(schema).keys()
 

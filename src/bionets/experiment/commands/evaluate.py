@@ -13,6 +13,7 @@ from bionets.analysis.style import use_style
 from bionets.atomic import write_atomically
 from bionets.experiment.commands.train import silence_libraries
 from bionets.experiment.console import print_line
+from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.run.build import bare_trainer
 from bionets.experiment.run.callbacks import SeedEachEpoch
@@ -50,7 +51,7 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     model, task = load_trained(folder.path, checkpoint, hydra_config.data_dir, trust, task_options=other)
     add_metrics(task, [path for path in hydra_config.metrics if path not in config.get("metrics", ())])
     predictions = Predictions(task) if hydra_config.predictions else None
-    epoch = test_checkpoint(folder, checkpoint, model, task, predictions, hydra_config.accelerator)
+    epoch = test_checkpoint(folder, checkpoint, model, task, predictions, hydra_config.trainer)
     metrics = headlines(task, model.test_results)
     note_changes(folder, config["name"], own_files(config))
     for note in notes_on_evaluation(folder, checkpoint, task, other, metrics):
@@ -72,17 +73,22 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
 
 
 def test_checkpoint(
-    folder: RunFolder, checkpoint: str, model: Model, task: Task, predictions: Predictions | None, accelerator: str
+    folder: RunFolder, checkpoint: str, model: Model, task: Task, predictions: Predictions | None, device: DictConfig
 ) -> int:
     """Test the model with the weights of a checkpoint, in the precision of the run, and return their epoch."""
+    if device.strategy != "auto":
+        raise UserError("evaluate tests in one process: choose accelerator=auto, cpu or gpu")
     config = folder.config()
     trainer = bare_trainer(
-        {"accelerator": accelerator, "devices": 1, "precision": config["trainer"].get("precision", "32-true")},
+        {str(key): value for key, value in device.items()}
+        | {"precision": config["trainer"].get("precision", "32-true")},
         callbacks=[SeedEachEpoch(config["seed"]), *([predictions] if predictions else [])],
         logger=False,
         enable_checkpointing=False,
         default_root_dir=folder.checkpoints,
     )
+    if trainer.world_size > 1:
+        raise UserError(f"evaluate tests on one device: leave out trainer.devices={device.devices}")
     saved = read_checkpoint(folder.checkpoint(checkpoint))
     with keyboard_interrupts(), using(folder):
         trainer.precision_plugin.convert_module(model).load_state_dict(saved["state_dict"])  # not rounded to float32

@@ -5,6 +5,8 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig
 
+from bionets.experiment.config.schemas.device import Device
+
 MAPPING = dict[str, Any]
 
 
@@ -173,7 +175,7 @@ class Evaluate:
     Args:
         run: the folder of the run.
         checkpoint: ``best`` or ``last``.
-        accelerator: auto, cpu or gpu.
+        trainer: the device; accelerator=cpu or accelerator=gpu chooses it, as in train.
         data_dir: the folder of all data sets.
         task: changed options of the task of the run, to use other data: for example task={dataset:kmnist}.
         metrics: further metrics by import path, as in train.
@@ -183,7 +185,7 @@ class Evaluate:
 
     run: str = MISSING
     checkpoint: str = "best"
-    accelerator: str = "auto"
+    trainer: Device = field(default_factory=Device)
     data_dir: str = "${oc.env:BIONETS_DATA,data}"
     task: dict[str, Any] = field(default_factory=free_mapping)
     metrics: list[str] = field(default_factory=list)
@@ -207,8 +209,7 @@ class Compare:
         source: folders or wandb.
         style: style of the figures: paper (one column wide), slides or dark.
         report: wandb also writes a W&B report.
-        leaderboard: path of a file to write, such as leaderboard.md, with a table for each task; nothing else is
-            written.
+        leaderboard: path of the only file to write, such as leaderboard.md, with a table for each task.
         wandb: sync only uploads the offline runs to W&B, without a comparison.
     """
 
