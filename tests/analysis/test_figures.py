@@ -26,6 +26,24 @@ def test_lengths_are_parsed_from_the_names_of_test_sets() -> None:
     assert by_length({"test": {"mse": 1.0}}, "accuracy") == ([], [])
 
 
+def test_lengths_are_in_ascending_order_and_names_without_a_number_are_left_out() -> None:
+    names = ("length_40", "length_short", "length_9", "length_10", "length_", "length_2.5", "my_length_3")
+    tests = {name: {"accuracy": float(place)} for place, name in enumerate(names)}
+    assert by_length(tests, "accuracy") == ([9, 10, 40], [2.0, 3.0, 0.0])
+
+
+def test_only_the_lengths_of_binary_addition_are_bits(tmp_path: Path) -> None:
+    shown = {}
+    for bits in (False, True):
+        values = {"accuracy": 0.5} | ({"bit_accuracy": 0.9} if bits else {})
+        (file,) = draw_run(tmp_path / str(bits), "title", {}, {"length_3": values, "length_4": values})
+        shown[bits] = file.with_suffix(".svg").read_text()
+    assert "<!-- length -->" in shown[False] and "<!-- test accuracy -->" in shown[False]
+    assert "bits" not in shown[False]
+    assert "<!-- length of both numbers together (bits) -->" in shown[True]
+    assert "<!-- sequences with all bits right (share) -->" in shown[True]
+
+
 def test_a_run_is_drawn_as_png_and_svg_files(tmp_path: Path) -> None:
     series = {"train/loss": ([0, 1, 2], [3.0, 2.0, 1.0]), "val/loss": ([2], [1.5])}
     tests = {"length_3": {"accuracy": 1.0}, "length_4": {"accuracy": 0.5}}

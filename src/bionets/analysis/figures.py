@@ -1,5 +1,6 @@
 """The figures of a run: loss curves with their moving average, accuracy by length."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -36,8 +37,9 @@ def draw_run(directory: Path, title: str, series: Series, tests: Tests, model: s
         axes = figure.add_subplot()
         axes.plot(lengths, accuracies, marker="o", color=colour)
         axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel(LENGTHS)
-        axes.set_ylabel(EVERY_BIT_RIGHT)
+        x_label, y_label = labels_by_length(tests)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
         files.append(save(figure, directory / "accuracy_by_length.png", title))
     return files
 
@@ -103,13 +105,16 @@ def finite(xs: Sequence[int], ys: Sequence[float]) -> tuple[list[int], list[floa
 
 
 def by_length(tests: Tests, metric: str) -> tuple[list[int], list[float]]:
-    """The test sets named ``length_<n>`` as (lengths, values of the metric)."""
-    pairs = [
-        (int(name.removeprefix("length_")), values[metric])
-        for name, values in tests.items()
-        if name.startswith("length_") and metric in values
-    ]
+    """The test sets named ``length_<n>``, a whole number, as (lengths, values of the metric), in ascending order."""
+    found = ((re.fullmatch(r"length_(\d+)", name), values) for name, values in tests.items())
+    pairs = sorted((int(length[1]), values[metric]) for length, values in found if length and metric in values)
     return [length for length, _ in pairs], [value for _, value in pairs]
+
+
+def labels_by_length(tests: Tests) -> tuple[str, str]:
+    """The labels of both axes for accuracy by length: those of binary addition, or in other tasks plain ones."""
+    adds = any("bit_accuracy" in values for values in tests.values())
+    return (LENGTHS, EVERY_BIT_RIGHT) if adds else ("length", "test accuracy")
 
 
 def window_for(steps: int) -> int:

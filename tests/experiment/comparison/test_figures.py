@@ -63,3 +63,4 @@ def test_figures_have_the_curves_and_the_values_of_all_runs(tmp_path: Path, monk
     assert curves[two] == {"gru": [([29], [0.5])]} and options["log"]
     curves, marks, options = drawn["accuracy_by_length"]
     assert curves[two] == {"gru": [([3, 60], [0.5, 0.025])]} and options["unit"] and marks == published
+    assert (options["x_label"], options["y_label"]) == ("length", "test accuracy")  # without bit_accuracy

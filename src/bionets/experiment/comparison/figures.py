@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from bionets.analysis.comparison import Curve, Marks, draw_bars, draw_curves, smoothed
-from bionets.analysis.figures import EVERY_BIT_RIGHT, LENGTHS, by_length, covered_steps, window_for
+from bionets.analysis.figures import by_length, covered_steps, labels_by_length, window_for
 from bionets.analysis.names import label_of, name_of
 from bionets.experiment.errors import UserError, did_you_mean
 
@@ -38,7 +38,9 @@ def draw(
     if accuracies:
         marks = _marks(groups, by, "test/accuracy_length_")
         file = directory / "accuracy_by_length"
-        files.append(draw_curves(file, accuracies, marks, x_label=LENGTHS, y_label=EVERY_BIT_RIGHT, unit=True))
+        of_lengths = (run for group in groups for run in group.runs if _accuracy_by_length(run))
+        x_label, y_label = labels_by_length(next(of_lengths).tests)
+        files.append(draw_curves(file, accuracies, marks, x_label=x_label, y_label=y_label, unit=True))
     return files
 
 
