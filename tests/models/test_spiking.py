@@ -2,10 +2,12 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from matplotlib.figure import Figure
 from torch import nn
 
@@ -204,9 +206,11 @@ def test_the_initialisation_is_chosen_by_name_with_arguments() -> None:
         ({"max_epochs": 3}, [2, 2, 1, 1, 0, 0]),
         ({"max_epochs": 100, "max_steps": 6}, [2, 2, 1, 1, 0, 0]),
         ({"max_epochs": -1}, [2, 2, 2, 2]),  # no known end
+        ({"max_epochs": 3, "callbacks": [GradientAccumulationScheduler({1: 2})]}, [2, 2, 1, 1, 0, 0]),
+        ({"max_epochs": -1, "max_steps": 4, "callbacks": [GradientAccumulationScheduler({1: 2})]}, [2, 2, 1, 1, 0, 0]),
     ],
 )
-def test_delays_are_annealed_over_the_epochs(limits: dict[str, int], widths: list[int]) -> None:
+def test_delays_are_annealed_over_the_epochs(limits: dict[str, Any], widths: list[int]) -> None:
     task = CopyFirstInput(length=6, train_size=20, val_size=5, test_size=5, batch_size=10)
     model = SpikingRecurrentModel(task.spec, 4, max_delay=5, delay_sigma=2.0, optimizer=torch.optim.Adam)
     (recurrent,) = (layer for layer in model.network if isinstance(layer, FullyRecurrent))
@@ -220,7 +224,8 @@ def test_delays_are_annealed_over_the_epochs(limits: dict[str, int], widths: lis
             trainer.should_stop = trainer.max_epochs == -1 and len(seen) == len(widths)
 
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
-    trainer = Trainer(**limits, callbacks=[Watch()], reload_dataloaders_every_n_epochs=1, **options)
+    callbacks = [*limits.get("callbacks", []), Watch()]
+    trainer = Trainer(**{**limits, "callbacks": callbacks}, reload_dataloaders_every_n_epochs=1, **options)
     trainer.fit(model, datamodule=task)
     assert seen == widths
     assert not torch.equal(recurrent.delays.delays, before)

@@ -4,6 +4,8 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, count
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -66,11 +68,11 @@ def cosine_schedule(optimizer: Optimizer, steps: int, warmup: float = 0.0, final
 def share_of_epochs(trainer: Trainer) -> float:
     """How far a training is at the start of an epoch: 0 in its first epoch, 1 in its last; 0 if it has one epoch or no
     known end."""
-    batches, total = trainer.num_training_batches, trainer.estimated_stepping_batches
-    if math.inf in (batches, total):
+    if math.inf in (trainer.num_training_batches, trainer.estimated_stepping_batches):
         return 0.0
     # not trainer.max_epochs, before which trainer.max_steps may end the training
-    last = math.ceil(total / math.ceil(batches / trainer.accumulate_grad_batches)) - 1
+    total, steps_so_far = training_steps(trainer), accumulate(map(partial(steps_in_epoch, trainer), count()))
+    last = next(epoch for epoch, steps in enumerate(steps_so_far) if steps >= total)
     return min(1.0, trainer.current_epoch / last) if last > 0 else 0.0
 
 
@@ -127,12 +129,20 @@ def training_steps(trainer: Trainer) -> int:
     `GradientAccumulationScheduler` accumulates more or fewer batches.
     """
     steps = int(trainer.estimated_stepping_batches)
+    schedulers = [each for each in trainer.callbacks if isinstance(each, GradientAccumulationScheduler)]  # type: ignore[attr-defined]
+    if not schedulers or trainer.max_epochs in (None, -1):
+        return steps
+    steps = sum(steps_in_epoch(trainer, epoch) for epoch in range(trainer.max_epochs))
+    return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
+
+
+def steps_in_epoch(trainer: Trainer, epoch: int) -> int:
+    """The number of optimizer steps in an epoch."""
+    batches = trainer.accumulate_grad_batches
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, GradientAccumulationScheduler):
-            together = map(callback.get_accumulate_grad_batches, range(trainer.max_epochs or 0))
-            steps = sum(math.ceil(trainer.num_training_batches / batches) for batches in together)
-            return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
-    return steps
+            batches = callback.get_accumulate_grad_batches(epoch)
+    return math.ceil(trainer.num_training_batches / batches)
 
 
 def step_plateau_schedules(trainer: Trainer) -> None:
