@@ -112,6 +112,8 @@ def test_a_schedule_with_an_unknown_monitor_gives_a_one_line_error(cli: Command)
         (["optimizer._target_=torch.optim.Adagrad"], ["Adagrad", "betas"]),
         (["optimizer.differentiable=true"], ["optimizer.differentiable=true", "leave it out"]),
         (["optimizer.capturable=true"], ["optimizer.capturable=true", "leave it out"]),
+        (["optimizer.capturable=true", "find=lr"], ["optimizer.capturable=true", "leave it out"]),
+        (["optimizer.capturable=true", "seeds=2", "model=brc"], ["optimizer.capturable=true", "leave it out"]),
         (["optimizer.name=LBFGS", "optimizer.history_size=a"], ["optimizer.history_size", "Integer"]),
         (["optimizer=LBFGS", "trainer.accumulate_grad_batches=2"], ["LBFGS", "trainer.accumulate_grad_batches"]),
         (["optimizer=LBFGS", "trainer.accumulate_grad_batches=2", "find=lr"], ["trainer.accumulate_grad_batches"]),

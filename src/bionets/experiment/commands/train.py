@@ -24,7 +24,7 @@ from bionets.experiment.run import environment
 from bionets.experiment.run.build import (
     build_run,
     build_trainer,
-    refuse_for_lbfgs,
+    refuse_for_optimizer,
     refuse_processes,
 )
 from bionets.experiment.run.callbacks import Figures, NonFiniteLoss, Record
@@ -95,7 +95,7 @@ def train_one(run: RunConfig, multirun: bool) -> dict[str, float]:
     record = Record(folder.metrics_file, folder.last)
     trainer = build_trainer(config, task, folder, [record, *begin_trial(folder.path, task)])
     refuse_processes(trainer, task, multirun)
-    refuse_for_lbfgs(trainer, model)
+    refuse_for_optimizer(trainer, model)
     if not trainer.is_global_zero:  # ddp runs this command once for every process; the first one writes and prints
         if chosen_mirrors(config["logger"]):
             trainer.loggers = [DummyLogger()]  # callbacks such as LearningRateMonitor require one in every process

@@ -1,6 +1,7 @@
 """Construction of task, model, trainer and callbacks from a config."""
 
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -182,11 +183,7 @@ def trainer_with(callbacks: list[Callback], config: dict[str, Any], task: Task, 
         *callbacks,
         *progress,
     ]
-    more = {"callbacks": every, "logger": False, "reload_dataloaders_every_n_epochs": 1, **more}
-    trainer = bare_trainer(config["trainer"], **more)
-    if config["optimizer"].get("capturable") and trainer.strategy.root_device.type == "cpu":
-        raise UserError("optimizer.capturable=true is for GPUs: leave it out")
-    return trainer
+    return bare_trainer(config["trainer"], callbacks=every, logger=False, reload_dataloaders_every_n_epochs=1, **more)
 
 
 def build_callbacks(config: dict[str, Any]) -> list[Callback]:
@@ -232,10 +229,16 @@ def refuse_processes(trainer: Trainer, task: Task, multirun: bool) -> None:
         raise UserError(f"task.batch_size={task.batch_size} must be divisible by the {trainer.world_size} processes")
 
 
-def refuse_for_lbfgs(trainer: Trainer, model: Model) -> None:
-    """Raise UserError for options that cannot be used with LBFGS, which computes the loss several times in a step."""
-    kind = getattr(model.optimizer, "func", None)
-    if not (isinstance(kind, type) and issubclass(kind, LBFGS)):
+def refuse_for_optimizer(trainer: Trainer, model: Model) -> None:
+    """Raise UserError for options of the optimizer that its device does not have, and for options that cannot be used
+    with LBFGS, which computes the loss several times in a step.
+    """
+    optimizer = model.optimizer
+    if not isinstance(optimizer, partial):
+        return
+    if optimizer.keywords.get("capturable") and trainer.strategy.root_device.type == "cpu":
+        raise UserError("optimizer.capturable=true is for GPUs: leave it out")
+    if not (isinstance(optimizer.func, type) and issubclass(optimizer.func, LBFGS)):
         return
     scheduler = lightning_callbacks.GradientAccumulationScheduler
     schedulers = [each for each in trainer.callbacks if isinstance(each, scheduler)]  # type: ignore[attr-defined]

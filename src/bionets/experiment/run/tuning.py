@@ -14,7 +14,7 @@ from bionets.experiment.config.resolve import RunConfig
 from bionets.experiment.console import print_line
 from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
-from bionets.experiment.run.build import bare_trainer, build_run, refuse_for_lbfgs
+from bionets.experiment.run.build import bare_trainer, build_run, refuse_for_optimizer
 from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.report import command_of, figure_title
 from bionets.models import Model
@@ -52,7 +52,7 @@ def find(run: RunConfig, wanted: str, seeds: int = 1) -> dict[str, float]:
         )
         if trainer.world_size > 1:
             raise UserError(f"find={wanted} works in one process: add trainer.devices=1")
-        refuse_for_lbfgs(trainer, model)
+        refuse_for_optimizer(trainer, model)
         with keyboard_interrupts():
             if wanted == "lr":
                 value: float = find_learning_rate(trainer, test, model, task)

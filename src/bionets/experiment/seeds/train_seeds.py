@@ -12,7 +12,7 @@ from bionets.experiment.errors import UserError
 from bionets.experiment.interrupts import keyboard_interrupts
 from bionets.experiment.logging.mirrors import log_epochs, mirrored
 from bionets.experiment.run import environment
-from bionets.experiment.run.build import trainer_with
+from bionets.experiment.run.build import refuse_for_optimizer, trainer_with
 from bionets.experiment.run.data import prepare_data
 from bionets.experiment.run.model_summary import print_notes
 from bionets.experiment.run.own_files import note_changes, own_files
@@ -63,6 +63,7 @@ def train_batched(runs: Sequence[RunConfig]) -> dict[int, Exception]:
         default_root_dir=folders[0].checkpoints,
         enable_checkpointing=False,  # Lightning's would write all seeds to one file
     )
+    refuse_for_optimizer(trainer, seeds[0].model)
     refuse_what_is_shared(trainer, tasks)
     trainer.precision_plugin.convert_module(models)
 
