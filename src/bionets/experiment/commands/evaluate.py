@@ -44,6 +44,8 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     UserError is raised.
     """
     silence_libraries()
+    if hydra_config.trainer.strategy != "auto":
+        raise UserError("evaluate tests in one process: choose accelerator=auto, cpu or gpu")
     folder, checkpoint = RunFolder.existing(hydra_config.run), hydra_config.checkpoint
     other: Any = OmegaConf.to_container(hydra_config.task, resolve=True)
     figures, config = folder.without_links(folder.figures), folder.config()
@@ -51,10 +53,11 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
     model, task = load_trained(folder.path, checkpoint, hydra_config.data_dir, trust, task_options=other)
     add_metrics(task, [path for path in hydra_config.metrics if path not in config.get("metrics", ())])
     predictions = Predictions(task) if hydra_config.predictions else None
-    epoch = test_checkpoint(folder, checkpoint, model, task, predictions, hydra_config.trainer)
+    device = {str(key): value for key, value in hydra_config.trainer.items()}
+    epoch = test_checkpoint(folder, config, checkpoint, model, task, predictions, device)
     metrics = headlines(task, model.test_results)
     note_changes(folder, config["name"], own_files(config))
-    for note in notes_on_evaluation(folder, checkpoint, task, other, metrics):
+    for note in notes_on_evaluation(folder, config, checkpoint, task, other, metrics):
         print_line(f"note: {note}")
     print_metrics(config, metrics)  # before the files are written, which fails in a folder of somebody else
     suffix = f"-{checkpoint}{short_hash(other) if other else ''}"
@@ -73,22 +76,24 @@ def evaluate(hydra_config: DictConfig) -> dict[str, float]:
 
 
 def test_checkpoint(
-    folder: RunFolder, checkpoint: str, model: Model, task: Task, predictions: Predictions | None, device: DictConfig
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    checkpoint: str,
+    model: Model,
+    task: Task,
+    predictions: Predictions | None,
+    device: Mapping[str, Any],
 ) -> int:
-    """Test the model with the weights of a checkpoint, in the precision of the run, and return their epoch."""
-    if device.strategy != "auto":
-        raise UserError("evaluate tests in one process: choose accelerator=auto, cpu or gpu")
-    config = folder.config()
+    """Test the model with the weights of a checkpoint, in the precision of the run's config, and return their epoch."""
     trainer = bare_trainer(
-        {str(key): value for key, value in device.items()}
-        | {"precision": config["trainer"].get("precision", "32-true")},
+        {**device, "precision": config["trainer"].get("precision", "32-true")},
         callbacks=[SeedEachEpoch(config["seed"]), *([predictions] if predictions else [])],
         logger=False,
         enable_checkpointing=False,
         default_root_dir=folder.checkpoints,
     )
     if trainer.world_size > 1:
-        raise UserError(f"evaluate tests on one device: leave out trainer.devices={device.devices}")
+        raise UserError(f"evaluate tests on one device: leave out trainer.devices={device['devices']}")
     saved = read_checkpoint(folder.checkpoint(checkpoint))
     with keyboard_interrupts(), using(folder):
         trainer.precision_plugin.convert_module(model).load_state_dict(saved["state_dict"])  # not rounded to float32
@@ -98,16 +103,21 @@ def test_checkpoint(
 
 
 def notes_on_evaluation(
-    folder: RunFolder, checkpoint: str, task: Task, other: Mapping[str, Any], metrics: Mapping[str, float]
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    checkpoint: str,
+    task: Task,
+    other: Mapping[str, Any],
+    metrics: Mapping[str, float],
 ) -> Iterator[str]:
     """Notes on changed files, on the effects of other data, and on metrics that differ from those of the run.
 
     Args:
+        config: that of the run.
         task: the task that was tested.
         other: options of the task that differ from those of the run.
         metrics: what the evaluation measured.
     """
-    config = folder.config()
     yield from (f"{folder.path / name} {fault}" for name, fault in folder.changed_files().items())
     yield from notes_on(other, config["task"])
     named = [each for each in classes_by_target(task).values() if not isinstance(each, int)]

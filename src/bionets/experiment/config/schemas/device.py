@@ -1,4 +1,4 @@
-"""The schema of the device of ``evaluate``."""
+"""The schema of the device, which training and evaluation share."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 
 @dataclass
 class Device:
-    """The device of ``evaluate``, in the arguments of Lightning's Trainer.
+    """The arguments of Lightning's Trainer for the device.
 
     Args:
-        accelerator: auto, cpu or gpu.
-        devices: 1, or a list with the index of one device.
-        strategy: auto; a test runs in one process.
+        accelerator: auto, cpu, gpu or another accelerator of Lightning.
+        devices: number of devices, a list of their indices, or auto for all.
+        strategy: auto, ddp or another strategy of Lightning.
     """
 
     accelerator: str = "auto"
-    devices: Any = 1
+    devices: Any = "auto"
     strategy: str = "auto"

@@ -16,15 +16,12 @@ def free_mapping() -> Any:
 
 
 @dataclass
-class Trainer:
+class Trainer(Device):
     """Arguments of Lightning's Trainer, and `tbptt`. Those that are not described here have Lightning's description.
 
     If an int means a number of batches and a float a share of batches, the given type is kept.
 
     Args:
-        accelerator: auto, cpu, gpu or another accelerator of Lightning.
-        devices: number of devices, a list of their indices, or auto for all.
-        strategy: auto, ddp or another strategy of Lightning.
         precision: 32-true, bf16-mixed, bf16-true or 64-true; on a GPU also 16-mixed and 16-true.
         max_epochs: number of epochs; null for the number in the protocol of the task.
         max_time: longest duration of the training, as days:hours:minutes:seconds.
@@ -42,9 +39,6 @@ class Trainer:
         profiler: simple, advanced or pytorch; null for none.
     """
 
-    accelerator: str = "auto"
-    devices: Any = "auto"
-    strategy: str = "auto"
     num_nodes: int = 1
     precision: str = "32-true"
     max_epochs: int | None = None
@@ -209,7 +203,8 @@ class Compare:
         source: folders or wandb.
         style: style of the figures: paper (one column wide), slides or dark.
         report: wandb also writes a W&B report.
-        leaderboard: path of the only file to write, such as leaderboard.md, with a table for each task.
+        leaderboard: path of a file to write, such as leaderboard.md, with a table for each task; nothing else is
+            written.
         wandb: sync only uploads the offline runs to W&B, without a comparison.
     """
 
