@@ -1,7 +1,6 @@
 """Delays between layers: one for each feature, or one for each connection of a linear layer."""
 
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -108,8 +107,9 @@ class Delay(_Delayed):
     ) -> None:
         super().__init__()
         self.num_features = positive_int("num_features", num_features)
-        options: dict[str, Any] = {"learn": learn, "sigma": sigma, "interpolation": interpolation}
-        self.delays = Delays((num_features,), 0, max_delay, delays=delays, **options)
+        self.delays = Delays(
+            (num_features,), 0, max_delay, delays=delays, learn=learn, sigma=sigma, interpolation=interpolation
+        )
         self.max_delay = max_delay
 
     def convolve(self, x: Tensor) -> Tensor:
@@ -146,8 +146,15 @@ class DelayedLinear(_Delayed):
         self.in_features, self.out_features = positive_int("in_features", in_features), out_features
         linear = nn.Linear(in_features, positive_int("out_features", out_features), bias)
         self.weight, self.bias = linear.weight, linear.bias
-        options: dict[str, Any] = {"learn": learn, "sigma": sigma, "interpolation": interpolation}
-        self.delays = Delays((out_features, in_features), 0, max_delay, delays=delays, **options)
+        self.delays = Delays(
+            (out_features, in_features),
+            0,
+            max_delay,
+            delays=delays,
+            learn=learn,
+            sigma=sigma,
+            interpolation=interpolation,
+        )
         self.max_delay = max_delay
 
     def convolve(self, x: Tensor) -> Tensor:

@@ -17,6 +17,9 @@ MISSING = {  # texts for a missing number, in lower case; also those of Excel (#
     *("#n/a", "#na", "<na>"),
 }
 
+Row = tuple[int, dict[str, str]]
+"""A row of a CSV by the names of its columns, with the number of its line."""
+
 
 def read_csv(
     path: Path,
@@ -79,10 +82,6 @@ def read_csv(
     return Arrays(
         x[index], y if stepwise else y[:, 0], classes, own_lengths, names=tuple(places), columns=tuple(chosen)
     )
-
-
-Row = tuple[int, dict[str, str]]
-"""A row of a CSV by the names of its columns, with the number of its line."""
 
 
 def _rows(path: Path) -> tuple[list[str], list[Row]]:
